@@ -1,0 +1,310 @@
+//! From values to JSON lines. The keys come in a fixed order, `kind` first, so that readers can look at the
+//! first bytes and people can read a column.
+
+use crate::SweepCause;
+use crate::event::{Alloc, CbAlloc, CbDealloc, Dealloc, Event, Place, Stamp};
+use crate::line::{Allocator, Cores, Ending, Footer, Header, Line, Mesh};
+use crate::version::SCHEMA;
+
+/// Integers above this lose digits in readers whose only number is a double, so they are written as strings.
+pub(crate) const EXACT_IN_A_DOUBLE: u64 = 1 << 53;
+
+pub(crate) fn line(line: &Line, out: &mut Vec<u8>) {
+    match line {
+        Line::Header(header) => header_line(header, out),
+        Line::Mesh(mesh) => mesh_line(mesh, out),
+        Line::Allocator(allocator) => allocator_line(allocator, out),
+        Line::Cores(cores) => cores_line(cores, out),
+        Line::Event(stamp, event) => event_line(*stamp, event, out),
+        Line::Footer(footer) => footer_line(footer, out),
+        Line::Unknown(kind) => Object::of_kind(out, kind).end_line(),
+    }
+}
+
+fn header_line(header: &Header, out: &mut Vec<u8>) {
+    let mut o = Object::of_kind(out, "header");
+    o.text("schema", SCHEMA);
+    o.text("version", &header.version.to_string());
+    o.text("tool", &header.tool);
+    o.number("pid", u64::from(header.pid));
+    o.number("process_start", header.process_start);
+    o.text("host", &header.host);
+    o.text("boot_id", &header.boot_id);
+    o.optional("rank", header.rank.map(u64::from));
+    o.text("program", &header.program);
+    o.list("command", &header.command, |out, word| text(out, word));
+    o.number("t_ns", header.t_ns);
+    o.number("wall_ns", header.wall_ns);
+    o.object("runtime", header.runtime.as_ref(), |o, runtime| {
+        o.optional_text("version", runtime.version.as_deref());
+        o.text("library", &runtime.library);
+    });
+    o.object("settings", Some(header), |o, header| o.text("stacks", &header.stacks));
+    o.optional_text("spool", header.spool.as_deref());
+    o.object("parent", header.parent.as_ref(), |o, parent| {
+        o.text("capture", &parent.capture);
+        o.number("pid", u64::from(parent.pid));
+        o.number("token", parent.token);
+    });
+    o.end_line();
+}
+
+fn mesh_line(mesh: &Mesh, out: &mut Vec<u8>) {
+    let mut o = Object::of_kind(out, "mesh");
+    o.number("mesh_id", u64::from(mesh.mesh_id));
+    o.list("chips", &mesh.chips, |out, chip| number(out, u64::from(*chip)));
+    o.number("rows", u64::from(mesh.rows));
+    o.number("cols", u64::from(mesh.cols));
+    o.text("arch", &mesh.arch);
+    o.end_line();
+}
+
+fn allocator_line(allocator: &Allocator, out: &mut Vec<u8>) {
+    let mut o = Object::of_kind(out, "allocator");
+    o.number("allocator", allocator.allocator);
+    o.number("mesh_id", u64::from(allocator.mesh_id));
+    o.optional("bank_rounding_bytes", allocator.bank_rounding_bytes);
+    o.list("banks", &allocator.banks, |out, bank| {
+        let mut o = Object::begin(out);
+        o.text("type", &bank.buffer_type.to_string());
+        o.number("n_banks", u64::from(bank.n_banks));
+        o.number("bank_size_bytes", bank.bank_size_bytes);
+        o.optional("base_address", bank.base_address);
+        o.end();
+    });
+    o.end_line();
+}
+
+fn cores_line(cores: &Cores, out: &mut Vec<u8>) {
+    let mut o = Object::of_kind(out, "cores");
+    o.number("cores", u64::from(cores.cores));
+    o.list("ranges", &cores.ranges, |out, range| {
+        array(out, &[range.x0, range.y0, range.x1, range.y1], |out, at| number(out, u64::from(*at)));
+    });
+    o.end_line();
+}
+
+fn footer_line(footer: &Footer, out: &mut Vec<u8>) {
+    let mut o = Object::of_kind(out, "footer");
+    o.number("t_ns", footer.t_ns);
+    o.number("recorded", footer.recorded);
+    o.number("dropped", footer.dropped);
+    o.text("ended", name_in(&Ending::ALL, footer.ended));
+    o.end_line();
+}
+
+fn event_line(stamp: Stamp, event: &Event, out: &mut Vec<u8>) {
+    let mut o = Object::of_kind(out, kind(event));
+    o.number("n", stamp.n);
+    o.number("t_ns", stamp.t_ns);
+    o.number("tid", u64::from(stamp.tid));
+    o.number("ctx", u64::from(stamp.ctx));
+    match event {
+        Event::Alloc(alloc) => alloc_fields(&mut o, alloc),
+        Event::Dealloc(dealloc) => dealloc_fields(&mut o, dealloc),
+        Event::Retained { place, buffer_type, address, unique_id } => {
+            o.place(Some(*place));
+            o.text("type", &buffer_type.to_string());
+            o.number("address", *address);
+            o.optional("unique_id", *unique_id);
+        }
+        Event::CbAlloc(cb) => cb_alloc_fields(&mut o, cb),
+        Event::CbDealloc(CbDealloc { place, program }) => {
+            o.place(*place);
+            o.optional("program", *program);
+        }
+        Event::ProgramRun { program, place } => {
+            o.place(Some(*place));
+            o.number("program", *program);
+        }
+        Event::Sweep { allocator, cause } => {
+            o.number("allocator", *allocator);
+            o.text("cause", name_in(&SweepCause::ALL, *cause));
+        }
+        Event::Close { mesh_id } => o.number("mesh_id", u64::from(*mesh_id)),
+        Event::Fork { token } => o.number("token", *token),
+        Event::Mark { name } | Event::OpBegin { name } => o.text("name", name),
+        Event::OpEnd => {}
+        Event::Lost(lost) => o.number("dropped", lost.dropped),
+    }
+    o.end_line();
+}
+
+fn alloc_fields(o: &mut Object<'_>, alloc: &Alloc) {
+    o.place(Some(alloc.place));
+    o.optional("allocator", alloc.allocator);
+    o.text("type", &alloc.buffer_type.to_string());
+    o.text("layout", &alloc.layout.to_string());
+    o.number("address", alloc.address);
+    o.number("size_bytes", alloc.size_bytes);
+    o.number("page_size_bytes", alloc.page_size_bytes);
+    o.number("per_bank_bytes", alloc.per_bank_bytes);
+    o.optional("n_cores", alloc.n_cores.map(u64::from));
+    o.optional("unique_id", alloc.unique_id);
+    o.flag("owns_data", alloc.owns_data);
+    if alloc.hooked {
+        o.flag("hooked", true);
+    }
+}
+
+fn dealloc_fields(o: &mut Object<'_>, dealloc: &Dealloc) {
+    o.place(Some(dealloc.place));
+    o.text("type", &dealloc.buffer_type.to_string());
+    o.number("address", dealloc.address);
+    o.optional("size_bytes", dealloc.size_bytes);
+    o.optional("unique_id", dealloc.unique_id);
+    if dealloc.hooked {
+        o.flag("hooked", true);
+    }
+}
+
+fn cb_alloc_fields(o: &mut Object<'_>, cb: &CbAlloc) {
+    o.place(Some(cb.place));
+    o.optional("program", cb.program);
+    o.number("cores", u64::from(cb.cores));
+    o.number("address", cb.address);
+    o.number("size_bytes", cb.size_bytes);
+    o.flag("globally_allocated", cb.globally_allocated);
+}
+
+fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::Alloc(_) => "alloc",
+        Event::Dealloc(_) => "dealloc",
+        Event::Retained { .. } => "retained",
+        Event::CbAlloc(_) => "cb_alloc",
+        Event::CbDealloc(_) => "cb_dealloc",
+        Event::ProgramRun { .. } => "program_run",
+        Event::Sweep { .. } => "sweep",
+        Event::Close { .. } => "close",
+        Event::Fork { .. } => "fork",
+        Event::Mark { .. } => "mark",
+        Event::OpBegin { .. } => "op_begin",
+        Event::OpEnd => "op_end",
+        Event::Lost(_) => "lost",
+    }
+}
+
+fn name_in<T: PartialEq>(all: &[(T, &'static str)], value: T) -> &'static str {
+    all.iter().find(|(known, _)| *known == value).map_or("", |(_, name)| name)
+}
+
+/// A JSON object that is being written; the fields come out in the order of the calls.
+struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    is_empty: bool,
+}
+
+impl<'a> Object<'a> {
+    fn begin(out: &'a mut Vec<u8>) -> Self {
+        out.push(b'{');
+        Self { out, is_empty: true }
+    }
+
+    fn of_kind(out: &'a mut Vec<u8>, kind: &str) -> Self {
+        let mut object = Self::begin(out);
+        object.text("kind", kind);
+        object
+    }
+
+    fn key(&mut self, key: &str) {
+        if !self.is_empty {
+            self.out.push(b',');
+        }
+        self.is_empty = false;
+        self.out.push(b'"');
+        self.out.extend_from_slice(key.as_bytes());
+        self.out.extend_from_slice(b"\":");
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        self.key(key);
+        number(self.out, value);
+    }
+
+    fn optional(&mut self, key: &str, value: Option<u64>) {
+        self.key(key);
+        match value {
+            Some(value) => number(self.out, value),
+            None => self.out.extend_from_slice(b"null"),
+        }
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.key(key);
+        text(self.out, value);
+    }
+
+    fn optional_text(&mut self, key: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.text(key, value),
+            None => self.optional(key, None),
+        }
+    }
+
+    fn flag(&mut self, key: &str, value: bool) {
+        self.key(key);
+        self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    /// A place is one of two keys; the other is left out.
+    fn place(&mut self, place: Option<Place>) {
+        match place {
+            Some(Place::Mesh(mesh_id)) => self.number("mesh_id", u64::from(mesh_id)),
+            Some(Place::Chip(chip)) => self.number("chip", u64::from(chip)),
+            None => {}
+        }
+    }
+
+    fn list<T>(&mut self, key: &str, items: &[T], each: impl Fn(&mut Vec<u8>, &T)) {
+        self.key(key);
+        array(self.out, items, each);
+    }
+
+    fn object<T>(&mut self, key: &str, value: Option<&T>, fields: impl Fn(&mut Object<'_>, &T)) {
+        let Some(value) = value else { return self.optional(key, None) };
+        self.key(key);
+        let mut inner = Object::begin(self.out);
+        fields(&mut inner, value);
+        inner.end();
+    }
+
+    fn end(self) {
+        self.out.push(b'}');
+    }
+
+    fn end_line(self) {
+        self.out.extend_from_slice(b"}\n");
+    }
+}
+
+fn array<T>(out: &mut Vec<u8>, items: &[T], each: impl Fn(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        each(out, item);
+    }
+    out.push(b']');
+}
+
+fn number(out: &mut Vec<u8>, value: u64) {
+    let quote = value > EXACT_IN_A_DOUBLE;
+    if quote {
+        out.push(b'"');
+    }
+    json(out, &value);
+    if quote {
+        out.push(b'"');
+    }
+}
+
+fn text(out: &mut Vec<u8>, value: &str) {
+    json(out, value);
+}
+
+fn json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
+    // Numbers and strings always serialise, and a Vec takes every byte: there is no error to report.
+    let _ = serde_json::to_writer(out, value);
+}

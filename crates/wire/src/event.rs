@@ -1,0 +1,321 @@
+//! The events of a capture: facts about device memory, in the order in which they happened.
+//!
+//! Numbers of enumerations are those of the runtime (seen in runs of ttnn 0.66 to 0.81); a number nobody
+//! knows yet is kept as given.
+
+use std::fmt;
+
+/// An address on a device, as the runtime gives it: relative to a bank for DRAM and interleaved L1.
+pub type Address = u64;
+
+/// When and on which thread an event happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stamp {
+    /// The position in this capture, from 1. This is the order of events.
+    pub n: u64,
+    /// `CLOCK_MONOTONIC` in nanoseconds. It may step back between threads.
+    pub t_ns: u64,
+    /// The kernel's thread id.
+    pub tid: u32,
+    /// The number of a context definition (operation, stack, test), or 0 for none.
+    pub ctx: u32,
+}
+
+/// The memory a buffer is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BufferType {
+    /// The DRAM banks of a chip.
+    Dram,
+    /// The L1 memory of the worker cores, allocated from the top down.
+    L1,
+    /// Host memory that a device can reach.
+    SystemMemory,
+    /// The small region of L1 that is reserved when a mesh is opened.
+    L1Small,
+    /// The region of DRAM for captured commands.
+    Trace,
+    /// A number this version has no name for.
+    Unknown(u32),
+}
+
+impl BufferType {
+    /// The types that have a name, in the order in which reports list them.
+    pub const KNOWN: [Self; 5] = [Self::Dram, Self::L1, Self::L1Small, Self::Trace, Self::SystemMemory];
+
+    /// The runtime's number for this type.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Dram => 0,
+            Self::L1 => 1,
+            Self::SystemMemory => 2,
+            Self::L1Small => 3,
+            Self::Trace => 4,
+            Self::Unknown(number) => number,
+        }
+    }
+
+    /// The type of a name as [`fmt::Display`] writes it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let known = Self::KNOWN.into_iter().find(|known| known.name() == Some(name));
+        known.or_else(|| Some(Self::from(name.strip_prefix("TYPE_")?.parse::<u32>().ok()?)))
+    }
+
+    fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Dram => Some("DRAM"),
+            Self::L1 => Some("L1"),
+            Self::SystemMemory => Some("SYSTEM_MEMORY"),
+            Self::L1Small => Some("L1_SMALL"),
+            Self::Trace => Some("TRACE"),
+            Self::Unknown(_) => None,
+        }
+    }
+}
+
+impl From<u32> for BufferType {
+    fn from(number: u32) -> Self {
+        match number {
+            0 => Self::Dram,
+            1 => Self::L1,
+            2 => Self::SystemMemory,
+            3 => Self::L1Small,
+            4 => Self::Trace,
+            other => Self::Unknown(other),
+        }
+    }
+}
+
+impl fmt::Display for BufferType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => f.pad(&format!("TYPE_{}", self.number())),
+        }
+    }
+}
+
+/// How a buffer's pages are spread over banks or cores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BufferLayout {
+    /// Round-robin over all banks.
+    Interleaved,
+    /// All in one bank.
+    SingleBank,
+    /// Shards of rows, one per core.
+    HeightSharded,
+    /// Shards of columns, one per core.
+    WidthSharded,
+    /// Shards of rows and columns, one per core.
+    BlockSharded,
+    /// A number this version has no name for.
+    Unknown(u32),
+}
+
+impl BufferLayout {
+    const KNOWN: [(Self, &'static str); 5] = [
+        (Self::Interleaved, "INTERLEAVED"),
+        (Self::SingleBank, "SINGLE_BANK"),
+        (Self::HeightSharded, "HEIGHT_SHARDED"),
+        (Self::WidthSharded, "WIDTH_SHARDED"),
+        (Self::BlockSharded, "BLOCK_SHARDED"),
+    ];
+
+    /// The layout of a name as [`fmt::Display`] writes it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let known = Self::KNOWN.into_iter().find(|(_, known)| *known == name).map(|(layout, _)| layout);
+        known.or_else(|| Some(Self::from(name.strip_prefix("LAYOUT_")?.parse::<u32>().ok()?)))
+    }
+}
+
+impl From<u32> for BufferLayout {
+    fn from(number: u32) -> Self {
+        match number {
+            0 => Self::Interleaved,
+            1 => Self::SingleBank,
+            2 => Self::HeightSharded,
+            3 => Self::WidthSharded,
+            4 => Self::BlockSharded,
+            other => Self::Unknown(other),
+        }
+    }
+}
+
+impl fmt::Display for BufferLayout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Unknown(number) = self {
+            return f.pad(&format!("LAYOUT_{number}"));
+        }
+        let known = Self::KNOWN.into_iter().find(|(layout, _)| layout == self);
+        f.pad(known.map_or("", |(_, name)| name))
+    }
+}
+
+/// Where something is: on every chip of a mesh device, or on one chip.
+///
+/// A mesh number is not a chip number. The stock runtime reports buffers per mesh and, from 0.70, circular
+/// buffers per chip.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
+    /// The mesh device of this number; its chips are in its definition.
+    Mesh(u32),
+    /// The chip of this number.
+    Chip(u32),
+}
+
+/// A buffer takes memory: the allocator has answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alloc {
+    /// On which chips.
+    pub place: Place,
+    /// The allocator that gave the memory, if it was seen. An opaque number of the process.
+    pub allocator: Option<u64>,
+    /// The memory it is in.
+    pub buffer_type: BufferType,
+    /// How it is spread.
+    pub layout: BufferLayout,
+    /// Where it starts, the same on every chip of the place.
+    pub address: Address,
+    /// Logical bytes on one chip, without padding.
+    pub size_bytes: u64,
+    /// Bytes of one page.
+    pub page_size_bytes: u64,
+    /// Bytes in each bank, aligned to pages but not yet rounded by the allocator.
+    pub per_bank_bytes: u64,
+    /// On how many cores a sharded buffer resides.
+    pub n_cores: Option<u32>,
+    /// The runtime's own number of the buffer, from ttnn 0.80.
+    pub unique_id: Option<u64>,
+    /// False for a view at another buffer's address, which holds nothing itself.
+    pub owns_data: bool,
+    /// True for an allocation in a capture that runs nothing: there is no memory behind it.
+    pub hooked: bool,
+}
+
+/// A buffer is about to give its memory back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dealloc {
+    /// On which chips.
+    pub place: Place,
+    /// The memory it was in.
+    pub buffer_type: BufferType,
+    /// Where it started.
+    pub address: Address,
+    /// Logical bytes on one chip, if the caller knows them.
+    pub size_bytes: Option<u64>,
+    /// The runtime's own number of the buffer, from ttnn 0.80.
+    pub unique_id: Option<u64>,
+    /// True where there never was memory behind the buffer (see [`Alloc::hooked`]).
+    pub hooked: bool,
+}
+
+/// A circular buffer of a program is laid out on a set of cores.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CbAlloc {
+    /// On which chips.
+    pub place: Place,
+    /// The runtime's number of the owning program, if it is known.
+    pub program: Option<u64>,
+    /// The number of a `cores` definition.
+    pub cores: u32,
+    /// Where it starts, on each of the cores.
+    pub address: Address,
+    /// Bytes on each of the cores.
+    pub size_bytes: u64,
+    /// True if it lies inside an L1 buffer and takes no memory of its own.
+    pub globally_allocated: bool,
+}
+
+/// The circular buffers of a program end, all at once, on one place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CbDealloc {
+    /// On which chips; absent where the runtime named a device that is gone.
+    pub place: Option<Place>,
+    /// The owning program; absent: those of every program on the place.
+    pub program: Option<u64>,
+}
+
+/// Why an allocator gave up everything it held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SweepCause {
+    /// The program asked for it.
+    Call,
+    /// The mesh was being closed.
+    Close,
+    /// The process was coming to its end without closing the mesh.
+    Exit,
+}
+
+impl SweepCause {
+    pub(crate) const ALL: [(Self, &'static str); 3] =
+        [(Self::Call, "call"), (Self::Close, "close"), (Self::Exit, "exit")];
+}
+
+/// Events that were refused because there was no room for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lost {
+    /// How many since the last such line.
+    pub dropped: u64,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A buffer takes memory.
+    Alloc(Alloc),
+    /// A buffer gives memory back.
+    Dealloc(Dealloc),
+    /// The buffer whose [`Event::Dealloc`] came last on this thread keeps its memory after all: it was freed
+    /// inside a capture that runs nothing.
+    Retained {
+        /// On which chips.
+        place: Place,
+        /// The memory it is in.
+        buffer_type: BufferType,
+        /// Where it starts.
+        address: Address,
+        /// The runtime's own number of the buffer.
+        unique_id: Option<u64>,
+    },
+    /// A circular buffer is laid out.
+    CbAlloc(CbAlloc),
+    /// Circular buffers end.
+    CbDealloc(CbDealloc),
+    /// A program is launched.
+    ProgramRun {
+        /// The runtime's number of the program.
+        program: u64,
+        /// Where it is launched.
+        place: Place,
+    },
+    /// An allocator gives up everything it holds, without a deallocation each.
+    Sweep {
+        /// The allocator, by the number that its allocations carry.
+        allocator: u64,
+        /// Why.
+        cause: SweepCause,
+    },
+    /// A mesh device has been closed.
+    Close {
+        /// The number of the mesh device.
+        mesh_id: u32,
+    },
+    /// The process is about to fork; a child's capture names the token of its fork.
+    Fork {
+        /// Unique in the capture.
+        token: u64,
+    },
+    /// The program named this moment.
+    Mark {
+        /// The name, as given.
+        name: String,
+    },
+    /// A named operation begins on this thread.
+    OpBegin {
+        /// The name, as given.
+        name: String,
+    },
+    /// The operation that began last on this thread ends.
+    OpEnd,
+    /// Events were refused.
+    Lost(Lost),
+}

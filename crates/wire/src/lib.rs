@@ -1,0 +1,23 @@
+//! The vocabulary that the preloaded library, the ledger and the CLI share: what an event is, and how one
+//! event is one JSON line of a capture.
+//!
+//! This crate holds no accounting and does no input or output. `docs/format.md` is the same in prose;
+//! `docs/capture.schema.json` is the same for programs.
+
+#![forbid(unsafe_code)]
+
+pub mod event;
+pub mod line;
+pub mod version;
+
+mod decode;
+mod encode;
+
+pub use event::{
+    Address, Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Lost, Place, Stamp,
+    SweepCause,
+};
+pub use line::{
+    Allocator, Bank, Cores, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Runtime,
+};
+pub use version::Version;
