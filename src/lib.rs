@@ -1,1 +1,30 @@
+//! `libtt_memtrace.so`: preloaded into a ttnn or tt-metal program, it records every device-memory event.
+//!
+//! One event's life, in the order of the modules:
+//!
+//! 1. The runtime calls a function of its own that we export under the same name ([`interpose`]), or a patched
+//!    runtime calls one of our C symbols ([`abi`]). These are the two front doors; nothing behind them knows
+//!    which one an event used.
+//! 2. [`guard`] lets each entry through: not twice on one thread, no panic out, `errno` as it was.
+//! 3. [`state`] says whether anything is recorded at all. The first event of a process starts the recording:
+//!    [`config`] is read, [`output`] picks the file, [`process`] fills its header.
+//! 4. [`pipeline`] gives the event its place in the process's one order and hands it on in batches.
+//! 5. [`worker`], the only thread of ours, numbers the events and writes them through [`sink`].
+//! 6. [`lifecycle`] is everything that runs outside the host's own calls: load, fork, exit.
+//!
+//! The library never blocks, floods, fails or aborts its host, and computes no figures: those are the ledger's
+//! business, in another process.
 
+pub mod abi;
+mod clock;
+mod config;
+mod guard;
+mod interpose;
+mod lifecycle;
+mod output;
+mod pipeline;
+mod process;
+mod report;
+mod sink;
+mod state;
+mod worker;

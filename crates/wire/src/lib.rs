@@ -8,6 +8,7 @@
 
 pub mod event;
 pub mod line;
+pub mod names;
 pub mod version;
 
 mod decode;

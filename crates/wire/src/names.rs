@@ -1,0 +1,71 @@
+//! Names that the library and the command must agree on.
+
+/// What a recorded program is called in file names: the script's stem for an interpreter that was given one,
+/// else the executable's file name.
+///
+/// ```
+/// use tt_memtrace_wire::names::program;
+/// assert_eq!(program(&["/usr/bin/python3", "-u", "demo/llama.py", "--fast"]), "llama");
+/// assert_eq!(program(&["python3", "-m", "pytest", "tests"]), "pytest");
+/// assert_eq!(program(&["/opt/bin/model", "weights.py"]), "model");
+/// ```
+pub fn program<S: AsRef<str>>(command: &[S]) -> String {
+    let mut words = command.iter().map(AsRef::as_ref);
+    let executable = file_name(words.next().unwrap_or_default());
+    let name = if executable.starts_with("python") { script(words).unwrap_or(executable) } else { executable };
+    let safe = |c: char| if c.is_alphanumeric() || "._-+".contains(c) { c } else { '_' };
+    let name: String = name.chars().take(64).map(safe).collect();
+    if name.is_empty() { "program".to_owned() } else { name }
+}
+
+fn script<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    while let Some(word) = words.next() {
+        match word {
+            "-m" => return words.next(),
+            "-c" => return None,
+            "-W" | "-X" => drop(words.next()),
+            flag if flag.starts_with('-') => {}
+            path => return Some(file_name(path).trim_end_matches(".py")),
+        }
+    }
+    None
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// How many single-letter changes lie between two names (Levenshtein).
+pub fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_safe_in_a_path() {
+        assert_eq!(program(&["python3.10", "a b/c d.py"]), "c_d");
+        assert_eq!(program(&["python3", "-X", "dev", "-c", "print()"]), "python3");
+        assert_eq!(program::<&str>(&[]), "program");
+    }
+
+    #[test]
+    fn distance_counts_changes() {
+        assert_eq!(distance("OUTPT", "OUTPUT"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("same", "same"), 0);
+    }
+}

@@ -1,0 +1,50 @@
+//! The front door of the stock runtime: functions of its own that we export under the same names.
+//!
+//! `LD_PRELOAD` makes the runtime's calls arrive here first. Each function calls the real one and records what
+//! it did; what a call means is told where it is recorded. Facts about the runtime come from runs of the stock
+//! ttnn wheels 0.66 to 0.81 on mock boards and are repeated beside the code that relies on them.
+
+mod buffers;
+mod devices;
+mod fields;
+mod programs;
+mod real;
+mod symbols;
+
+use crate::pipeline::Pipeline;
+use tt_memtrace_wire::{CbAlloc, Cores, Event, Line, Range, Runtime};
+
+pub use devices::arch_name;
+
+/// The runtime that calls us, once it has.
+pub fn runtime() -> Option<Runtime> {
+    let library = real::library_path()?;
+    Some(Runtime { version: package_version(&library), library })
+}
+
+/// Records a circular buffer whose cores are given as rectangles; the rectangles are defined if they are new.
+pub fn circular_buffer(pipeline: &Pipeline, ranges: Vec<Range>, cb: impl FnOnce(u32) -> CbAlloc) {
+    let mut cores = 0;
+    pipeline.define(|defined| {
+        let number = |position: usize| u32::try_from(position + 1).unwrap_or(u32::MAX);
+        if let Some(position) = defined.cores.iter().position(|known| *known == ranges) {
+            cores = number(position);
+            return None;
+        }
+        cores = number(defined.cores.len());
+        defined.cores.push(ranges.clone());
+        Some(Line::Cores(Cores { cores, ranges }))
+    });
+    pipeline.offer(Event::CbAlloc(cb(cores)));
+}
+
+/// The version of the ttnn package that holds the library, from the name of the package's metadata folder
+/// (`ttnn-0.81.1.dist-info`), which stands beside the package.
+fn package_version(library: &str) -> Option<String> {
+    let (site_packages, _) = library.rsplit_once("/ttnn/")?;
+    let entries = std::fs::read_dir(site_packages).ok()?;
+    entries.flatten().find_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        Some(name.strip_prefix("ttnn-")?.strip_suffix(".dist-info")?.to_owned())
+    })
+}

@@ -1,0 +1,166 @@
+//! Buffers: allocations and deallocations as the runtime's `GraphTracker` reports them.
+//!
+//! A buffer is reported once per mesh. `track_allocate` comes after the allocator has answered, and
+//! `track_deallocate` before it takes back, so the order of events is the order of the memory.
+
+use super::devices;
+use super::fields::{Buffer, Facts, Readers};
+use super::real::Real;
+use super::symbols::interposed;
+use crate::{guard, pipeline};
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::ptr;
+use tt_memtrace_wire::{Alloc, Dealloc, Event, Place};
+
+type Tracker = *mut c_void;
+
+thread_local! {
+    /// The buffer that the allocator served last on this thread, and the allocator.
+    static SERVED: Cell<(Buffer, *const c_void)> = const { Cell::new((ptr::null(), ptr::null())) };
+    /// The buffer of this thread's last deallocation that had memory behind it.
+    static FREED: Cell<Buffer> = const { Cell::new(ptr::null()) };
+}
+
+/// `AllocatorImpl::allocate_buffer(Buffer*) -> address`: called right before `track_allocate`, on the same
+/// thread, and never for a buffer that a capture swallowed. It throws when it refuses.
+#[unsafe(export_name = "_ZN2tt8tt_metal13AllocatorImpl15allocate_bufferEPNS0_6BufferE")]
+extern "C-unwind" fn allocate_buffer(allocator: *mut c_void, buffer: *mut c_void) -> u64 {
+    // SAFETY: the type is that of the C++ declaration.
+    static REAL: Real<unsafe extern "C-unwind" fn(*mut c_void, *mut c_void) -> u64> =
+        unsafe { Real::new(interposed::ALLOCATE_BUFFER) };
+    let Some(real) = REAL.get() else { return 0 };
+    // SAFETY: the arguments are passed on as they came.
+    let address = unsafe { real(allocator, buffer) };
+    SERVED.set((buffer.cast_const(), allocator.cast_const()));
+    address
+}
+
+/// `GraphTracker::track_allocate(Buffer const*)`.
+#[unsafe(export_name = "_ZN2tt8tt_metal12GraphTracker14track_allocateEPKNS0_6BufferE")]
+extern "C-unwind" fn track_allocate(tracker: Tracker, buffer: Buffer) {
+    // SAFETY: the type is that of the C++ declaration.
+    static REAL: Real<unsafe extern "C-unwind" fn(Tracker, Buffer)> =
+        unsafe { Real::new(interposed::TRACK_ALLOCATE) };
+    if let Some(real) = REAL.get() {
+        // SAFETY: the arguments are passed on as they came.
+        unsafe { real(tracker, buffer) };
+    }
+    guard::enter(|| {
+        // SAFETY: the runtime calls us with a live buffer.
+        unsafe { record_alloc(buffer) };
+    });
+}
+
+/// # Safety
+/// `buffer` is a live `Buffer` of the runtime.
+unsafe fn record_alloc(buffer: Buffer) -> Option<()> {
+    let readers = Readers::get()?;
+    // SAFETY: the caller's contract.
+    let facts = unsafe { readers.facts(buffer) }?;
+    let pipeline = pipeline::started()?;
+    // SAFETY: a live buffer's device is live.
+    let place = unsafe { devices::place(pipeline, facts.device) }?;
+    let (served, allocator) = SERVED.replace((ptr::null(), ptr::null()));
+    let allocator = Some(allocator).filter(|allocator| served == buffer && !allocator.is_null());
+    if let (Some(allocator), Place::Mesh(mesh_id)) = (allocator, place) {
+        // SAFETY: the allocator has just served this buffer, whose device is the mesh.
+        unsafe { devices::define_allocator(pipeline, allocator, facts.device, mesh_id) };
+    }
+    // SAFETY: the caller's contract.
+    let (page_size_bytes, per_bank_bytes) = unsafe { readers.sizes(buffer) };
+    pipeline.offer(Event::Alloc(Alloc {
+        place,
+        allocator: allocator.map(devices::number),
+        buffer_type: facts.buffer_type,
+        layout: facts.layout,
+        address: facts.address,
+        size_bytes: facts.size_bytes,
+        page_size_bytes,
+        per_bank_bytes,
+        // SAFETY: the caller's contract.
+        n_cores: unsafe { readers.num_cores(buffer) },
+        unique_id: facts.unique_id,
+        owns_data: true,
+        hooked: is_hooked(&facts),
+    }));
+    Some(())
+}
+
+/// `GraphTracker::track_deallocate(Buffer*)`.
+#[unsafe(export_name = "_ZN2tt8tt_metal12GraphTracker16track_deallocateEPNS0_6BufferE")]
+extern "C-unwind" fn track_deallocate(tracker: Tracker, buffer: *mut c_void) {
+    // SAFETY: the type is that of the C++ declaration.
+    static REAL: Real<unsafe extern "C-unwind" fn(Tracker, *mut c_void)> =
+        unsafe { Real::new(interposed::TRACK_DEALLOCATE) };
+    if let Some(real) = REAL.get() {
+        // SAFETY: the arguments are passed on as they came.
+        unsafe { real(tracker, buffer) };
+    }
+    guard::enter(|| {
+        // SAFETY: the runtime calls us with a live buffer.
+        unsafe { record_dealloc(buffer) };
+    });
+}
+
+/// # Safety
+/// `buffer` is a live `Buffer` of the runtime.
+unsafe fn record_dealloc(buffer: Buffer) -> Option<()> {
+    // SAFETY: the caller's contract.
+    let facts = unsafe { Readers::get()?.facts(buffer) }?;
+    let pipeline = pipeline::started()?;
+    // SAFETY: a live buffer's device is live.
+    let place = unsafe { devices::place(pipeline, facts.device) }?;
+    let hooked = is_hooked(&facts);
+    pipeline.offer(Event::Dealloc(Dealloc {
+        place,
+        buffer_type: facts.buffer_type,
+        address: facts.address,
+        size_bytes: Some(facts.size_bytes),
+        unique_id: facts.unique_id,
+        hooked,
+    }));
+    FREED.set(if hooked { ptr::null() } else { buffer });
+    Some(())
+}
+
+/// `GraphTracker::hook_deallocate(Buffer*) -> bool`: comes right after `track_deallocate`. If it answers true
+/// for a buffer with memory, a capture that runs nothing swallowed the free and the runtime keeps the memory.
+#[unsafe(export_name = "_ZN2tt8tt_metal12GraphTracker15hook_deallocateEPNS0_6BufferE")]
+extern "C-unwind" fn hook_deallocate(tracker: Tracker, buffer: *mut c_void) -> bool {
+    // SAFETY: the type is that of the C++ declaration.
+    static REAL: Real<unsafe extern "C-unwind" fn(Tracker, *mut c_void) -> bool> =
+        unsafe { Real::new(interposed::HOOK_DEALLOCATE) };
+    let Some(real) = REAL.get() else { return false };
+    // SAFETY: the arguments are passed on as they came.
+    let is_swallowed = unsafe { real(tracker, buffer) };
+    if is_swallowed {
+        guard::enter(|| {
+            // SAFETY: the runtime calls us with a live buffer.
+            unsafe { record_retained(buffer) };
+        });
+    }
+    FREED.set(ptr::null());
+    is_swallowed
+}
+
+/// # Safety
+/// `buffer` is a live `Buffer` of the runtime.
+unsafe fn record_retained(buffer: Buffer) -> Option<()> {
+    if FREED.get() != buffer {
+        return None;
+    }
+    // SAFETY: the caller's contract.
+    let facts = unsafe { Readers::get()?.facts(buffer) }?;
+    let pipeline = pipeline::running()?;
+    // SAFETY: a live buffer's device is live.
+    let place = unsafe { devices::place(pipeline, facts.device) }?;
+    let Facts { buffer_type, address, unique_id, .. } = facts;
+    pipeline.offer(Event::Retained { place, buffer_type, address, unique_id });
+    Some(())
+}
+
+/// A buffer made inside a capture that runs nothing has no address.
+fn is_hooked(facts: &Facts) -> bool {
+    facts.address == 0
+}

@@ -1,0 +1,170 @@
+//! Everything of ours that runs outside the host's own calls: load, fork, exit.
+
+use crate::pipeline::{self, Pipeline};
+use crate::state::{self, State};
+use crate::{config, guard};
+use std::ffi::{CStr, c_int, c_void};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+use tt_memtrace_wire::{Ending, Event, Parent};
+
+/// How long the end of a process may wait for the last records.
+const EXIT_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The process that the pipeline belongs to. A `vfork` child shares our memory and must find out that it is
+/// not that process before it ends.
+static OWNER: AtomicU32 = AtomicU32::new(0);
+
+/// True from the beginning of the process's orderly end.
+static IS_EXITING: AtomicBool = AtomicBool::new(false);
+
+/// The inherited recording of the process this one was forked from, the fork's token, and the pid.
+static PARENT: AtomicPtr<Pipeline> = AtomicPtr::new(std::ptr::null_mut());
+static PARENT_PID: AtomicU32 = AtomicU32::new(0);
+static FORK_TOKEN: AtomicU64 = AtomicU64::new(0);
+
+/// Runs when the library is loaded, in every process of the run: compilers and shells, too. It starts no
+/// thread, opens nothing and prints nothing; if the switch is off it does not even register anything.
+#[ctor::ctor(unsafe)]
+fn load() {
+    // SAFETY: both arguments are strings that end in a zero byte; nobody changes the environment this early.
+    let value = unsafe { libc::getenv(config::SWITCH.as_ptr()) };
+    if value.is_null() {
+        return;
+    }
+    // SAFETY: `getenv` returned a string that ends in a zero byte.
+    let value = unsafe { CStr::from_ptr(value) }.to_bytes();
+    // Any other value than 1 is complained about by the first event, not in every shell of the run.
+    if matches!(value, b"" | b"0") {
+        return;
+    }
+    OWNER.store(std::process::id(), Ordering::Relaxed);
+    state::set(State::Idle);
+    // SAFETY: the handlers are functions of this library, which is never unloaded (build.rs).
+    unsafe { libc::pthread_atfork(Some(before_fork), None, Some(in_child)) };
+    // SAFETY: as above. Without a library handle this runs after the destructors of every library, so that
+    // buffers which those free are still recorded.
+    unsafe { __cxa_atexit(at_very_end, std::ptr::null_mut(), std::ptr::null_mut()) };
+}
+
+unsafe extern "C" {
+    fn __cxa_atexit(f: extern "C" fn(*mut c_void), argument: *mut c_void, library: *mut c_void) -> c_int;
+}
+
+/// Called when the recording starts: from now on the end of the process can be seen when it begins, before
+/// the runtime's own destructors, because it was registered after theirs.
+pub fn watch_exit() {
+    extern "C" fn at_exit() {
+        IS_EXITING.store(true, Ordering::Relaxed);
+    }
+    static IS_WATCHED: AtomicBool = AtomicBool::new(false);
+    if !IS_WATCHED.swap(true, Ordering::Relaxed) {
+        // SAFETY: the handler is a function of this library, which is never unloaded.
+        unsafe { libc::atexit(at_exit) };
+    }
+}
+
+/// Whether the process is on its way out: its exit handlers run, or Python is finalizing.
+pub fn is_exiting() -> bool {
+    IS_EXITING.load(Ordering::Relaxed) || is_python_finalizing()
+}
+
+fn is_python_finalizing() -> bool {
+    // `_Py_IsFinalizing` up to CPython 3.12, `Py_IsFinalizing` from 3.13. Both only read a word.
+    for name in [c"Py_IsFinalizing", c"_Py_IsFinalizing"] {
+        // SAFETY: the name ends in a zero byte.
+        let function = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
+        if !function.is_null() {
+            // SAFETY: in every CPython that exports one of these names it takes nothing and returns an int.
+            let function = unsafe { std::mem::transmute::<*mut c_void, extern "C" fn() -> c_int>(function) };
+            return function() != 0;
+        }
+    }
+    false
+}
+
+/// The process this one was forked from, if that one was recording then.
+pub fn parent() -> Option<Parent> {
+    // SAFETY: null, or a leaked recording of the parent, of which only the path is read.
+    let inherited = unsafe { PARENT.load(Ordering::Acquire).as_ref() }?;
+    Some(Parent {
+        capture: inherited.capture.to_string_lossy().into_owned(),
+        pid: PARENT_PID.load(Ordering::Relaxed),
+        token: FORK_TOKEN.load(Ordering::Relaxed),
+    })
+}
+
+/// Whether this process was forked from one that was recording.
+pub fn has_parent() -> bool {
+    !PARENT.load(Ordering::Acquire).is_null()
+}
+
+/// Runs `spawn` with all signals blocked, which a new thread inherits.
+pub fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: `all` is a valid place for a set.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: `all` was filled just now, `before` is a valid place for a set.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
+    let result = spawn();
+    // SAFETY: `before` was filled by the call above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    result
+}
+
+/// In the parent, just before it forks: the child's ledger begins as the parent's at this event.
+extern "C" fn before_fork() {
+    guard::enter(|| {
+        if let Some(pipeline) = pipeline::running() {
+            let token = FORK_TOKEN.fetch_add(1, Ordering::Relaxed) + 1;
+            pipeline.offer(Event::Fork { token });
+        }
+    });
+}
+
+/// In the child, on its only thread. Takes no lock and frees nothing: the parent's recording is left alone,
+/// and the first event starts the child's own.
+extern "C" fn in_child() {
+    let parent = OWNER.swap(std::process::id(), Ordering::Relaxed);
+    if let Some(inherited) = pipeline::abandon() {
+        PARENT.store(std::ptr::from_ref(inherited).cast_mut(), Ordering::Release);
+        PARENT_PID.store(parent, Ordering::Relaxed);
+    }
+    state::next_generation();
+    if state::is_on() {
+        state::set(State::Idle);
+    }
+}
+
+extern "C" fn at_very_end(_: *mut c_void) {
+    end(Ending::Exit);
+}
+
+/// Finishes the recording of this very process.
+fn end(ending: Ending) {
+    if OWNER.load(Ordering::Relaxed) != std::process::id() {
+        return;
+    }
+    guard::enter(|| {
+        if let Some(pipeline) = pipeline::running() {
+            pipeline.finish(ending, EXIT_PATIENCE);
+        }
+    });
+}
+
+/// Ends the process without destructors, once the last records are in the file: forked workers of Python's
+/// `multiprocessing` end this way.
+#[unsafe(no_mangle)]
+pub extern "C" fn _exit(status: c_int) -> ! {
+    end(Ending::ImmediateExit);
+    // SAFETY: ends every thread of the process; nothing of ours is waited for any more.
+    unsafe { libc::syscall(libc::SYS_exit_group, status) };
+    std::process::abort()
+}
+
+/// The same under its C99 name.
+#[unsafe(no_mangle)]
+pub extern "C" fn _Exit(status: c_int) -> ! {
+    _exit(status)
+}

@@ -1,0 +1,81 @@
+//! The capture file: whole lines only, whatever happens to the disk or to our file descriptor.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A capture that is being written.
+pub struct Sink {
+    file: File,
+    path: PathBuf,
+    identity: (u64, u64),
+    /// Bytes of whole lines in the file.
+    length: u64,
+}
+
+impl Sink {
+    /// Writes to `file`, which is empty and stands at `path`.
+    pub fn new(file: File, path: PathBuf) -> io::Result<Self> {
+        let identity = identity(&file.metadata()?);
+        Ok(Self { file, path, identity, length: 0 })
+    }
+
+    /// Where the capture is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends whole lines. If that fails the file is cut back to the last whole line.
+    pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.check_descriptor()?;
+        if let Err(error) = self.file.write_all(lines) {
+            // Nothing more can be done if cutting fails as well: readers cope with a torn last line.
+            let _ = self.file.set_len(self.length);
+            return Err(error);
+        }
+        self.length += lines.len() as u64;
+        Ok(())
+    }
+
+    /// A host that closes every descriptor (a daemon) closes ours too, and its next file gets our number.
+    fn check_descriptor(&mut self) -> io::Result<()> {
+        if self.file.metadata().is_ok_and(|metadata| identity(&metadata) == self.identity) {
+            return Ok(());
+        }
+        let mut file = OpenOptions::new().write(true).open(&self.path)?;
+        if identity(&file.metadata()?) != self.identity {
+            return Err(io::Error::other("the file was replaced by another"));
+        }
+        file.seek(SeekFrom::Start(self.length))?;
+        // The old number belongs to somebody else by now: forget it, never close it.
+        std::mem::forget(std::mem::replace(&mut self.file, file));
+        Ok(())
+    }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    #[test]
+    fn a_descriptor_that_the_host_closed_is_opened_again_and_the_hosts_file_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.jsonl");
+        let mut sink = Sink::new(File::create(&path).unwrap(), path.clone()).unwrap();
+        sink.write(b"one\n").unwrap();
+
+        let theirs = File::create(folder.path().join("theirs")).unwrap();
+        // SAFETY: both descriptors are open; this is what a host does to us.
+        unsafe { libc::dup2(theirs.as_raw_fd(), sink.file.as_raw_fd()) };
+        sink.write(b"two\n").unwrap();
+
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\n");
+        assert_eq!(std::fs::read(folder.path().join("theirs")).unwrap(), b"");
+    }
+}
