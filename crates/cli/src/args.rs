@@ -1,0 +1,195 @@
+//! The command line.
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Shows the device memory of ttnn and tt-metal programs: what is held on which chip, how much at peak, and
+/// what was left.
+#[derive(Parser)]
+#[command(name = "tt-memtrace", version, max_term_width = 100)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// What does this command do with device memory? Runs it and records every event
+    #[command(after_help = "Example: tt-memtrace run -- python train.py")]
+    Run(Run),
+    /// Where is how much memory held, and when was it most? One screen
+    #[command(after_help = "Example: tt-memtrace summary tt-memtrace-train.20260102-030405/")]
+    Summary(Summary),
+    /// How many allocations of which sizes were there, and which were the largest?
+    #[command(after_help = "Example: tt-memtrace stats -n 10 run.jsonl")]
+    Stats(Stats),
+    /// What was not freed by the program, since when, and what ended it?
+    #[command(after_help = "Example: tt-memtrace leaks tt-memtrace-train.20260102-030405/")]
+    Leaks(Leaks),
+    /// What was live at a given instant?
+    #[command(after_help = "Example: tt-memtrace snapshot --at peak run.jsonl\n\n\
+        INSTANT is the name of a mark, the number of an event, seconds since the capture began (2.5 or 10s),\n\
+        or `peak`: the moment at which some chip held most. A mark named like a number is mark:NAME.")]
+    Snapshot(Snapshot),
+    /// Which events were recorded? Prints them as JSON lines
+    #[command(after_help = "Example: tt-memtrace parse --kind alloc,dealloc run.jsonl | head")]
+    Parse(Parse),
+    /// Why is nothing recorded here? Checks the library, the environment and the runtime
+    #[command(after_help = "Example: tt-memtrace doctor -- python train.py")]
+    Doctor(Doctor),
+    /// What do the reports look like? Shows them on a sample capture
+    #[command(after_help = "Example: tt-memtrace demo")]
+    Demo(Demo),
+}
+
+/// Options of `run`.
+#[derive(clap::Args)]
+pub struct Run {
+    /// Where to record: a directory, a NAME.jsonl, or a name with %p (pid), %h (host), %t (time), %e
+    /// (executable), %r (rank) for one file per process [default: tt-memtrace-PROGRAM.TIME/]
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Replace the captures of an earlier run
+    #[arg(short, long)]
+    pub force: bool,
+    /// No summary at the end
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// What every report is given.
+#[derive(clap::Args)]
+pub struct Captures {
+    /// Captures, or run directories
+    #[arg(required = true, value_name = "CAPTURE")]
+    pub captures: Vec<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Also say what was passed over
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// How `summary` groups its rows.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// Chips first.
+    Chip,
+    /// Memory types first.
+    Type,
+}
+
+/// Options of `summary`.
+#[derive(clap::Args)]
+pub struct Summary {
+    /// What the rows are grouped by
+    #[arg(long, value_enum, default_value = "chip")]
+    pub by: By,
+    /// The captures.
+    #[command(flatten)]
+    pub captures: Captures,
+}
+
+/// Options of `stats`.
+#[derive(clap::Args)]
+pub struct Stats {
+    /// How many of the largest allocations to list
+    #[arg(short, long, value_name = "N", default_value_t = 5)]
+    pub num_largest: usize,
+    /// The captures.
+    #[command(flatten)]
+    pub captures: Captures,
+}
+
+/// Options of `leaks`.
+#[derive(clap::Args)]
+pub struct Leaks {
+    /// The captures.
+    #[command(flatten)]
+    pub captures: Captures,
+}
+
+/// Options of `snapshot`.
+#[derive(clap::Args)]
+pub struct Snapshot {
+    /// The instant [default: the last event]
+    #[arg(long, value_name = "INSTANT", conflicts_with = "at_marks")]
+    pub at: Option<String>,
+    /// At every mark
+    #[arg(long)]
+    pub at_marks: bool,
+    /// How many of the largest buffers to list, 0 for all
+    #[arg(short, long, value_name = "N", default_value_t = 20)]
+    pub num_largest: usize,
+    /// The captures.
+    #[command(flatten)]
+    pub captures: Captures,
+}
+
+/// Options of `parse`.
+#[derive(clap::Args)]
+pub struct Parse {
+    /// Only lines of these kinds
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub kind: Vec<String>,
+    /// The captures.
+    #[command(flatten)]
+    pub captures: Captures,
+}
+
+/// Options of `doctor`.
+#[derive(clap::Args)]
+pub struct Doctor {
+    /// One JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// The command that is to be recorded
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub command: Vec<OsString>,
+}
+
+/// Options of `demo`.
+#[derive(clap::Args)]
+pub struct Demo {
+    /// The summary of the sample as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_verb_begins_with_a_question_and_ends_with_an_example() {
+        Args::command().debug_assert();
+        for verb in Args::command().get_subcommands() {
+            let about = verb.get_about().unwrap().to_string();
+            let example = verb.get_after_help().unwrap().to_string();
+            assert!(about.contains('?'), "{about}");
+            assert!(example.contains(&format!("Example: tt-memtrace {}", verb.get_name())), "{example}");
+        }
+    }
+
+    #[test]
+    fn every_verb_has_a_page_that_begins_with_its_question() {
+        let pages = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/verbs");
+        for verb in Args::command().get_subcommands() {
+            let page = std::fs::read_to_string(pages.join(format!("{}.md", verb.get_name()))).unwrap();
+            let about = verb.get_about().unwrap().to_string();
+            let question = about.split_inclusive('?').next().unwrap();
+            assert!(
+                page.starts_with(&format!("# tt-memtrace {}\n\n**{question}", verb.get_name())),
+                "{page}"
+            );
+        }
+    }
+}

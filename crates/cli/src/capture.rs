@@ -1,0 +1,253 @@
+//! Reads a capture line by line. Nothing a file holds can crash, hang or exhaust the reader.
+
+use crate::exit;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use tt_memtrace_wire::{Footer, Header, Line, LineError, version};
+
+/// No line of a capture is nearly as long; a longer one is somebody else's file.
+const MAX_LINE_BYTES: usize = 16 << 20;
+
+/// A capture that is being read.
+pub struct Capture {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its first line.
+    pub header: Header,
+    /// Its last line, once it was read.
+    pub footer: Option<Footer>,
+    /// Whether the file ends within a line. Normal after a kill, and while the process still writes.
+    pub is_torn: bool,
+    /// Lines of kinds that a later version added.
+    pub n_unknown: u64,
+    lines: Lines,
+}
+
+impl Capture {
+    /// Opens a capture and reads its header.
+    pub fn open(path: &Path) -> Result<Self, CaptureError> {
+        let at = |line, problem| CaptureError { path: path.to_owned(), line, problem };
+        let file = open_regular(path).map_err(|error| at(None, Problem::Io(error)))?;
+        let mut lines =
+            Lines { reader: BufReader::with_capacity(1 << 18, file), line: Vec::new(), number: 0 };
+        let end = lines.advance().map_err(|problem| at(Some(1), problem))?;
+        match end {
+            LineEnd::Nothing => return Err(at(None, Problem::Empty)),
+            LineEnd::Newline | LineEnd::Torn => {}
+        }
+        let header = match lines.parse() {
+            Ok(Line::Header(header)) => header,
+            Ok(_) => return Err(at(Some(1), Problem::Foreign)),
+            Err(_) if claims_newer_major(&lines.line) => {
+                return Err(at(Some(1), Problem::NewerMajor("a newer version".into())));
+            }
+            Err(_) if end == LineEnd::Torn && lines.line.starts_with(b"{\"kind\":\"header\"") => {
+                return Err(at(Some(1), Problem::Truncated));
+            }
+            Err(_) => return Err(at(Some(1), Problem::Foreign)),
+        };
+        if !header.version.is_readable() {
+            return Err(at(Some(1), Problem::NewerMajor(format!("version {}", header.version))));
+        }
+        let is_torn = end == LineEnd::Torn;
+        Ok(Self { path: path.to_owned(), header, footer: None, is_torn, n_unknown: 0, lines })
+    }
+
+    /// The next line after the header; nothing at the end.
+    pub fn next_line(&mut self) -> Result<Option<Line>, CaptureError> {
+        let end = self.lines.advance().map_err(|problem| self.error(problem))?;
+        if end == LineEnd::Nothing {
+            return Ok(None);
+        }
+        self.is_torn |= end == LineEnd::Torn;
+        match self.lines.parse() {
+            Ok(line) => {
+                match &line {
+                    Line::Unknown(_) => self.n_unknown += 1,
+                    Line::Footer(footer) => self.footer = Some(*footer),
+                    _ => {}
+                }
+                Ok(Some(line))
+            }
+            Err(_) if end == LineEnd::Torn => Ok(None),
+            Err(error) => Err(self.error(Problem::Line(error))),
+        }
+    }
+
+    fn error(&self, problem: Problem) -> CaptureError {
+        CaptureError { path: self.path.clone(), line: Some(self.lines.number), problem }
+    }
+}
+
+/// A capture may name other files: opening a pipe or a terminal would wait for ever.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let kind = std::fs::metadata(path)?;
+    if kind.is_file() {
+        return File::open(path);
+    }
+    Err(io::Error::other(if kind.is_dir() { "is a directory" } else { "is not a regular file" }))
+}
+
+/// A header of another major version need not have our fields, so it is looked at with a softer eye.
+fn claims_newer_major(line: &[u8]) -> bool {
+    let Ok(header) = serde_json::from_slice::<serde_json::Value>(line) else { return false };
+    let version = header["version"].as_str().and_then(tt_memtrace_wire::Version::parse);
+    header["schema"] == version::SCHEMA && version.is_some_and(|version| !version.is_readable())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LineEnd {
+    Newline,
+    Torn,
+    Nothing,
+}
+
+struct Lines {
+    reader: BufReader<File>,
+    line: Vec<u8>,
+    number: u64,
+}
+
+impl Lines {
+    fn advance(&mut self) -> Result<LineEnd, Problem> {
+        self.line.clear();
+        let limit = u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX);
+        self.reader.by_ref().take(limit).read_until(b'\n', &mut self.line).map_err(Problem::Io)?;
+        if self.line.is_empty() {
+            return Ok(LineEnd::Nothing);
+        }
+        self.number += 1;
+        if self.line.pop_if(|byte| *byte == b'\n').is_some() {
+            return Ok(LineEnd::Newline);
+        }
+        if self.line.len() >= MAX_LINE_BYTES { Err(Problem::TooLong) } else { Ok(LineEnd::Torn) }
+    }
+
+    fn parse(&self) -> Result<Line, LineError> {
+        let text = str::from_utf8(&self.line).map_err(|error| LineError::NotALine(error.to_string()))?;
+        Line::parse(text)
+    }
+}
+
+/// Why a capture cannot be read.
+#[derive(Debug)]
+pub struct CaptureError {
+    path: PathBuf,
+    line: Option<u64>,
+    problem: Problem,
+}
+
+#[derive(Debug)]
+enum Problem {
+    Io(io::Error),
+    Empty,
+    Foreign,
+    Truncated,
+    NewerMajor(String),
+    Line(LineError),
+    TooLong,
+    NoCaptures,
+}
+
+impl CaptureError {
+    /// For a directory without a single capture.
+    pub fn no_captures(directory: &Path) -> Self {
+        Self { path: directory.to_owned(), line: None, problem: Problem::NoCaptures }
+    }
+
+    /// For a path that cannot be looked at.
+    pub fn io(path: &Path, error: io::Error) -> Self {
+        Self { path: path.to_owned(), line: None, problem: Problem::Io(error) }
+    }
+}
+
+impl fmt::Display for CaptureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.path.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        match &self.problem {
+            Problem::Io(error) => write!(f, ": cannot read: {}", exit::plain(error)),
+            Problem::Empty => {
+                f.write_str(": the capture is empty: its process was killed at its start, record it again")
+            }
+            Problem::Foreign => f.write_str(
+                ": not a tt-memtrace capture: name a .jsonl file or a directory that `tt-memtrace run` wrote",
+            ),
+            Problem::Truncated => f.write_str(
+                ": the capture is cut off within its first line: copy it again, or record it again",
+            ),
+            Problem::NewerMajor(theirs) => {
+                let ours = version::CURRENT;
+                write!(
+                    f,
+                    ": format {theirs}, this tt-memtrace reads {}.x: use a newer tt-memtrace",
+                    ours.major
+                )
+            }
+            Problem::Line(error) => {
+                write!(f, ": {error}: the file is damaged, copy it again or cut it before this line")
+            }
+            Problem::TooLong => f.write_str(
+                ": a line of more than 16 MiB: the file is damaged, or is not a tt-memtrace capture",
+            ),
+            Problem::NoCaptures => {
+                f.write_str(": no capture (*.jsonl) in this directory: name one that `tt-memtrace run` wrote")
+            }
+        }
+    }
+}
+
+impl std::error::Error for CaptureError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = r#"{"kind":"header","schema":"tt-memtrace.capture","version":"1.0","pid":1,"process_start":2,"program":"p","t_ns":0,"wall_ns":0}"#;
+
+    fn read(content: &str) -> Result<(u64, bool), String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), content).unwrap();
+        let mut capture = Capture::open(file.path()).map_err(|error| error.to_string())?;
+        let mut n = 0;
+        while capture.next_line().map_err(|error| error.to_string())?.is_some() {
+            n += 1;
+        }
+        Ok((n, capture.is_torn))
+    }
+
+    fn close(n: u32) -> String {
+        format!(r#"{{"kind":"close","n":{n},"t_ns":1,"tid":2,"mesh_id":0}}"#)
+    }
+
+    #[test]
+    fn a_torn_last_line_is_read_up_to_and_said() {
+        assert_eq!(read(&format!("{HEADER}\n{}\n", close(1))), Ok((1, false)));
+        assert_eq!(read(&format!("{HEADER}\n{}\n{}", close(1), &close(2)[..20])), Ok((1, true)));
+        assert_eq!(read(&format!("{HEADER}\n{}\n{}", close(1), close(2))), Ok((2, true)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_its_line() {
+        for (content, said) in [
+            ("", "is empty"),
+            ("{\"kind\":\"header\",\"sch", "cut off within its first line"),
+            ("hello\n", ":1: not a tt-memtrace capture"),
+            ("{\"a\":1}\n", ":1: not a tt-memtrace capture"),
+            (
+                "{\"kind\":\"header\",\"schema\":\"tt-memtrace.capture\",\"version\":\"2.3\"}\n",
+                "a newer version",
+            ),
+            (&HEADER.replace("1.0", "2.0"), "format version 2.0, this tt-memtrace reads 1.x"),
+            (&format!("{HEADER}\nrubbish\n{}\n", close(1)), ":2: not a line of a capture"),
+        ] {
+            let error = read(content).unwrap_err();
+            assert!(error.contains(said), "{error}");
+            assert!(!error.contains('\n'));
+        }
+    }
+}

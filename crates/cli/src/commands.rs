@@ -1,0 +1,30 @@
+//! The verbs.
+
+mod demo;
+mod doctor;
+mod leaks;
+mod parse;
+mod run;
+mod snapshot;
+mod stats;
+mod summary;
+
+use crate::args::Verb;
+use std::io::{self, BufWriter, Write};
+
+/// Does what was asked and gives the exit code.
+pub fn run(verb: Verb) -> anyhow::Result<u8> {
+    let out = &mut BufWriter::new(io::stdout().lock());
+    let code = match verb {
+        Verb::Run(run) => return run::run(&run),
+        Verb::Summary(summary) => summary::run(&summary, out),
+        Verb::Stats(stats) => stats::run(&stats, out),
+        Verb::Leaks(leaks) => leaks::run(&leaks, out),
+        Verb::Snapshot(snapshot) => snapshot::run(&snapshot, out),
+        Verb::Parse(parse) => parse::run(&parse, out),
+        Verb::Doctor(doctor) => doctor::run(&doctor, out),
+        Verb::Demo(demo) => demo::run(&demo, out),
+    }?;
+    out.flush()?;
+    Ok(code)
+}

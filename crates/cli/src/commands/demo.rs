@@ -1,0 +1,41 @@
+//! `demo`: the reports on a sample capture, for a machine that has nothing to record yet.
+
+use crate::args::{By, Demo};
+use crate::commands::{leaks, summary};
+use crate::{exit, json, replay};
+use serde_json::json;
+use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+/// Written by hand: three decoding steps on a mesh of 8 chips, with a tensor kept at each step.
+const SAMPLE: &str = include_str!("../demo.jsonl");
+
+/// Shows the summary and the leaks of the sample, and the commands that do so for a program.
+pub fn run(args: &Demo, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let folder = std::env::temp_dir().join(format!("tt-memtrace-demo.{}", std::process::id()));
+    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+    let shown = show(args, &folder.join("sample.jsonl"), out);
+    std::fs::remove_dir_all(&folder)?;
+    shown
+}
+
+fn show(args: &Demo, capture: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
+    std::fs::write(capture, SAMPLE)?;
+    let replay = replay::whole(capture)?;
+    if args.json {
+        let process = summary::to_json(&replay);
+        json::line(out, &json!({"schema": "tt-memtrace.summary/1", "processes": [process]}))?;
+        return Ok(exit::OK);
+    }
+    writeln!(out, "This is a sample capture that comes with tt-memtrace. No device was used.\n")?;
+    writeln!(out, "$ tt-memtrace summary sample.jsonl")?;
+    summary::print(&replay, By::Chip, false, out)?;
+    writeln!(out, "$ tt-memtrace leaks sample.jsonl")?;
+    leaks::print(&replay, false, out)?;
+    writeln!(out, "One tensor of 1 MiB was kept at each step, and one semaphore to the end.")?;
+    writeln!(out, "The same for a program of yours:\n")?;
+    writeln!(out, "  tt-memtrace run -- python your_script.py")?;
+    writeln!(out, "  tt-memtrace leaks tt-memtrace-your_script.*/")?;
+    Ok(exit::OK)
+}

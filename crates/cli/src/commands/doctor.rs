@@ -1,0 +1,288 @@
+//! `doctor`: checks one by one what a recording needs. It says only what it could look at itself, and it
+//! changes nothing.
+
+use crate::args::Doctor;
+use crate::{exit, json, preload, render, variables};
+use nix::sys::statvfs::statvfs;
+use nix::unistd::{AccessFlags, access};
+use serde_json::json;
+use std::ffi::{OsStr, OsString};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The spools of a few processes, at their usual size.
+const SHM_BYTES: u64 = 64 << 20;
+/// The runtimes that were tried: 0.65 to 0.81.
+const TTNN_MINORS: std::ops::RangeInclusive<u32> = 65..=81;
+
+/// How a check came out. The worst one is the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Status {
+    Fine,
+    /// Recording works, or works for some programs only.
+    Doubtful,
+    /// Nothing can be recorded.
+    Broken,
+}
+
+struct Check {
+    name: &'static str,
+    status: Status,
+    text: String,
+    remedy: String,
+}
+
+impl Check {
+    fn fine(name: &'static str, text: impl Into<String>) -> Self {
+        Self { name, status: Status::Fine, text: text.into(), remedy: String::new() }
+    }
+
+    fn doubtful(name: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { name, status: Status::Doubtful, text: text.into(), remedy: remedy.into() }
+    }
+
+    fn broken(name: &'static str, text: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { status: Status::Broken, ..Self::doubtful(name, text, remedy) }
+    }
+}
+
+/// Makes all checks and reports on each.
+pub fn run(args: &Doctor, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let mut checks = library();
+    checks.extend(variables());
+    checks.push(shared_memory());
+    checks.push(output());
+    let python = args.command.first().filter(|word| is_python(word)).cloned();
+    checks.extend(runtime(&python.unwrap_or_else(|| "python".into())));
+    checks.extend(args.command.first().map(|program| command(program)));
+    if args.json {
+        json::line(out, &to_json(&checks))?;
+    } else {
+        print(&checks, out)?;
+    }
+    Ok(match checks.iter().map(|check| check.status).max() {
+        Some(Status::Broken) => exit::USAGE,
+        Some(Status::Doubtful) => exit::FOUND,
+        Some(Status::Fine) | None => exit::OK,
+    })
+}
+
+fn print(checks: &[Check], out: &mut dyn Write) -> anyhow::Result<()> {
+    for Check { name, status, text, remedy } in checks {
+        let mark = match status {
+            Status::Fine => "ok",
+            Status::Doubtful => "WARN",
+            Status::Broken => "FAIL",
+        };
+        let remedy = if remedy.is_empty() { String::new() } else { format!(": {remedy}") };
+        writeln!(out, "{mark:<5} {name:<14} {text}{remedy}")?;
+    }
+    Ok(())
+}
+
+fn to_json(checks: &[Check]) -> serde_json::Value {
+    let check = |check: &Check| {
+        let status = match check.status {
+            Status::Fine => "ok",
+            Status::Doubtful => "warn",
+            Status::Broken => "fail",
+        };
+        json!({"name": check.name, "status": status, "text": check.text, "remedy": check.remedy})
+    };
+    json!({"schema": "tt-memtrace.doctor/1", "checks": checks.iter().map(check).collect::<Vec<_>>()})
+}
+
+/// Found, reachable for the loader, and silent in a program that never touches the runtime.
+fn library() -> Vec<Check> {
+    let library = match preload::find() {
+        Ok(library) => library,
+        Err(why) => return vec![Check::broken("library", why, "build or install it")],
+    };
+    let mut checks = vec![Check::fine("library", library.display().to_string())];
+    let path = match preload::loadable(&library) {
+        Ok(path) => path,
+        Err(error) => {
+            let remedy = "install the library under a path without spaces and colons";
+            checks.push(Check::broken("path", error.to_string(), remedy));
+            return checks;
+        }
+    };
+    if path != library {
+        checks
+            .push(Check::fine("path", format!("holds a space or colon, reached through {}", path.display())));
+    }
+    checks.push(loads(&path));
+    checks
+}
+
+fn loads(library: &Path) -> Check {
+    let mut command = Command::new("/bin/true");
+    command.env("LD_PRELOAD", library).env(variables::ENABLED, "1");
+    match output_of(command) {
+        Ok(output) if output.status.success() && output.stderr.is_empty() => {
+            Check::fine("loads", "silently, into /bin/true")
+        }
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let said = said.lines().next().unwrap_or("/bin/true failed").to_owned();
+            Check::broken("loads", said, "rebuild the library on this host")
+        }
+        Err(error) => Check::doubtful("loads", format!("/bin/true: {error}"), "not checked"),
+    }
+}
+
+fn variables() -> Vec<Check> {
+    let unknown = variables::unknown(variables::in_environment());
+    let check = |(name, meant): (String, &str)| {
+        Check::doubtful("variables", format!("nobody reads {name}"), format!("did you mean {meant}?"))
+    };
+    let mut checks: Vec<_> = unknown.into_iter().map(check).collect();
+    if checks.is_empty() {
+        checks.push(Check::fine("variables", "none is misspelt"));
+    }
+    checks
+}
+
+fn shared_memory() -> Check {
+    let name = "shared memory";
+    let stat = match statvfs("/dev/shm") {
+        Ok(stat) => stat,
+        Err(error) => return Check::doubtful(name, format!("/dev/shm: {error}"), "mount a tmpfs there"),
+    };
+    let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+    let text = format!("{} free in /dev/shm", render::bytes(free));
+    if free >= SHM_BYTES {
+        return Check::fine(name, text);
+    }
+    Check::doubtful(name, text, format!("make room, {} is enough", render::bytes(SHM_BYTES)))
+}
+
+fn output() -> Check {
+    let folder = std::env::current_dir().unwrap_or_default();
+    match access(&folder, AccessFlags::W_OK | AccessFlags::X_OK) {
+        Ok(()) => Check::fine("output", format!("{} is writable", folder.display())),
+        Err(error) => {
+            let text = format!("{}: {}", folder.display(), error.desc());
+            Check::doubtful("output", text, "give run a writable -o PATH")
+        }
+    }
+}
+
+/// Which ttnn that Python would import. It is not imported: that would take seconds and open devices.
+fn runtime(python: &OsStr) -> Vec<Check> {
+    const QUESTION: &str = "import sys, importlib.metadata as m\n\
+        print('%d.%d.%d' % sys.version_info[:3])\n\
+        try: print(m.version('ttnn'))\n\
+        except m.PackageNotFoundError: print('')";
+    let mut command = Command::new(python);
+    command.args(["-c", QUESTION]);
+    let name = Path::new(python).display();
+    let answer = output_of(command).ok().filter(|output| output.status.success());
+    let Some(answer) = answer.and_then(|output| String::from_utf8(output.stdout).ok()) else {
+        let remedy = "only C++ programs can be recorded; for Python, activate its environment";
+        return vec![Check::doubtful("python", format!("{name} does not run"), remedy)];
+    };
+    let mut lines = answer.lines();
+    let python = Check::fine("python", format!("{name} {}", lines.next().unwrap_or_default()));
+    vec![python, ttnn(lines.next().unwrap_or_default())]
+}
+
+fn ttnn(version: &str) -> Check {
+    if version.is_empty() {
+        let remedy = "pip install ttnn, or activate its environment";
+        return Check::doubtful("ttnn", "not installed for this python", remedy);
+    }
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
+    let is_known = numbers.next() == Some(Some(0))
+        && numbers.next().flatten().is_some_and(|minor| TTNN_MINORS.contains(&minor));
+    if is_known {
+        return Check::fine("ttnn", version);
+    }
+    let text = format!("{version} was not tried, 0.65 to 0.81 were");
+    Check::doubtful("ttnn", text, "compare a small run with ttnn.get_memory_view")
+}
+
+fn is_python(word: &OsString) -> bool {
+    let name = Path::new(word).file_name().unwrap_or_default();
+    name.as_encoded_bytes().starts_with(b"python")
+}
+
+/// The loader ignores `LD_PRELOAD` in privileged and in statically linked programs.
+fn command(program: &OsStr) -> Check {
+    let name = "command";
+    let Some(path) = find_in_path(program) else {
+        let text = format!("{} is not found", Path::new(program).display());
+        return Check::broken(name, text, "check its spelling and PATH");
+    };
+    let shown = path.display();
+    let mode = path.metadata().map_or(0, |found| found.permissions().mode());
+    if mode & 0o6000 != 0 {
+        let remedy = "record the program it starts instead";
+        return Check::broken(name, format!("{shown} is setuid or setgid, nothing can be preloaded"), remedy);
+    }
+    if mode & 0o111 == 0 {
+        return Check::broken(name, format!("{shown} is not executable"), "chmod +x it");
+    }
+    if is_static(&path) {
+        let remedy = "link it dynamically, or record another program";
+        return Check::broken(
+            name,
+            format!("{shown} is statically linked, nothing can be preloaded"),
+            remedy,
+        );
+    }
+    Check::fine(name, shown.to_string())
+}
+
+/// A file that names no loader is a static program, if it is an ELF file at all.
+fn is_static(path: &Path) -> bool {
+    const PT_INTERP: u32 = 3;
+    let mut file = Vec::new();
+    let head = std::fs::File::open(path).and_then(|opened| opened.take(1 << 16).read_to_end(&mut file));
+    let number = |at: usize, n: usize| {
+        let bytes = file.get(at..at.checked_add(n)?)?;
+        Some(bytes.iter().rev().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte)))
+    };
+    let headers = || {
+        let start = usize::try_from(number(32, 8)?).ok()?;
+        let (size, n) = (usize::try_from(number(54, 2)?).ok()?, usize::try_from(number(56, 2)?).ok()?);
+        Some((0..n).filter_map(move |i| start.checked_add(i * size)).collect::<Vec<_>>())
+    };
+    let is_elf64 = file.starts_with(b"\x7fELF\x02\x01");
+    let names_loader = |at: usize| number(at, 4) == Some(u64::from(PT_INTERP));
+    head.is_ok() && is_elf64 && headers().is_some_and(|headers| !headers.into_iter().any(names_loader))
+}
+
+fn find_in_path(program: &OsStr) -> Option<PathBuf> {
+    if program.as_encoded_bytes().contains(&b'/') {
+        return Some(PathBuf::from(program)).filter(|path| path.is_file());
+    }
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+fn output_of(mut command: Command) -> std::io::Result<Output> {
+    command.stdin(Stdio::null()).output()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_that_was_not_tried_is_doubtful() {
+        assert_eq!(ttnn("0.81.1").status, Status::Fine);
+        assert_eq!(ttnn("0.65.0").status, Status::Fine);
+        for version in ["", "0.90.0", "1.66.0", "dev"] {
+            assert_eq!(ttnn(version).status, Status::Doubtful, "{version}");
+        }
+    }
+
+    #[test]
+    fn this_program_is_dynamic() {
+        assert!(!is_static(&std::env::current_exe().unwrap()));
+        assert_eq!(command(OsStr::new("/no/such")).status, Status::Broken);
+    }
+}

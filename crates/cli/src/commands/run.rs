@@ -1,0 +1,181 @@
+//! `run`: starts a command under the recorder. The command comes first: its streams, its exit status and its
+//! signals are its own, and a problem of the recorder never changes them.
+
+use crate::args::Run;
+use crate::exit::{self, Usage, say};
+use crate::output::{Output, Unusable};
+use crate::{preload, render, replay, variables};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::iterator::Signals;
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+
+/// A summary at the end must not keep the shell waiting.
+const MAX_SUMMARY_BYTES: u64 = 256 << 20;
+
+/// Runs the command and gives its exit status.
+pub fn run(args: &Run) -> anyhow::Result<u8> {
+    for (name, meant) in variables::unknown(variables::in_environment()) {
+        say(format_args!("warning: unknown variable {name}, did you mean {meant}?"));
+    }
+    let library = preload::find().map_err(Usage)?;
+    let output = plan(args)?;
+    let recording = match output.prepare(args.force) {
+        Ok(made) => preload::loadable(&library).map(|path| (path, made)).map_err(|error| exit::plain(&error)),
+        Err(Unusable::Refused(usage)) => return Err(usage.into()),
+        Err(Unusable::Unwritable(why)) => Err(why),
+    };
+    let mut command = Command::new(&args.command[0]);
+    command.args(&args.command[1..]);
+    match &recording {
+        Ok((library, _)) => {
+            command.env("LD_PRELOAD", preload::variable(library));
+            command.env(variables::ENABLED, "1").env(variables::OUTPUT, output.variable());
+        }
+        Err(why) => say(format_args!("{why}; the command runs unrecorded")),
+    }
+    let code = match start(&mut command, &args.command) {
+        Ok(child) => {
+            let code = status_code(wait(child)?);
+            if recording.is_ok() && !args.quiet {
+                conclude(&output, args);
+            }
+            code
+        }
+        Err(error) => not_started(&args.command[0], &error),
+    };
+    if let Ok((_, made)) = recording {
+        made.remove_if_empty();
+    }
+    Ok(code)
+}
+
+fn plan(args: &Run) -> anyhow::Result<Output> {
+    let folder = std::env::current_dir()?;
+    Ok(match &args.output {
+        Some(argument) => Output::parse(argument, &folder)?,
+        None => Output::default_for(&args.command, &folder),
+    })
+}
+
+fn start(command: &mut Command, words: &[OsString]) -> io::Result<(Child, Signals)> {
+    let signals = Signals::new(unignored(&[SIGINT, SIGQUIT, SIGTERM, SIGHUP]))?;
+    let child = match command.spawn() {
+        // A script without an interpreter line: shells and execvp run it with sh.
+        Err(error) if error.raw_os_error() == Some(nix::libc::ENOEXEC) => {
+            let script = in_path(&words[0]).ok_or(error)?;
+            let mut shell = Command::new("/bin/sh");
+            shell.arg(script).args(&words[1..]);
+            for (name, value) in command.get_envs() {
+                value.map(|value| shell.env(name, value));
+            }
+            shell.spawn()?
+        }
+        other => other?,
+    };
+    Ok((child, signals))
+}
+
+fn in_path(program: &OsStr) -> Option<PathBuf> {
+    if program.as_encoded_bytes().contains(&b'/') {
+        return Some(program.into());
+    }
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(program)).find(|path| path.is_file())
+}
+
+/// A signal that is ignored (`nohup`) stays ignored here and in the command.
+fn unignored(signals: &[i32]) -> Vec<i32> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    signals.iter().copied().filter(|signal| ignored >> (signal - 1) & 1 == 0).collect()
+}
+
+/// The terminal sends its signals to the command as well; what was sent to us alone is passed on.
+fn wait((mut child, mut signals): (Child, Signals)) -> io::Result<ExitStatus> {
+    let pid = i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)?;
+    let handle = signals.handle();
+    let forwarder = std::thread::spawn(move || {
+        for signal in signals.forever().filter(|signal| [SIGTERM, SIGHUP].contains(signal)) {
+            // The command may have ended just now; then there is nobody to tell.
+            let _ = Signal::try_from(signal).and_then(|signal| kill(pid, signal));
+        }
+    });
+    let status = child.wait();
+    handle.close();
+    let _ = forwarder.join();
+    status
+}
+
+fn status_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| i32::from(exit::SIGNAL) + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(exit::FOUND)
+}
+
+fn not_started(program: &OsStr, error: &io::Error) -> u8 {
+    let program = Path::new(program).display();
+    if error.kind() == io::ErrorKind::NotFound {
+        say(format_args!("{program}: command not found"));
+        return exit::NOT_FOUND;
+    }
+    say(format_args!("{program}: {}", exit::plain(error)));
+    exit::NOT_EXECUTABLE
+}
+
+/// Says on stderr what was recorded and which command shows more.
+fn conclude(output: &Output, args: &Run) {
+    let captures = output.captures();
+    if captures.is_empty() {
+        let words = args.command.iter().map(|word| render::shell_word(word)).collect::<Vec<_>>();
+        let doctor = format!("tt-memtrace doctor -- {}", words.join(" "));
+        return say(format_args!("no device-memory event was recorded; why: {doctor}"));
+    }
+    let n_bytes: u64 = captures.iter().filter_map(|path| Some(path.metadata().ok()?.len())).sum();
+    let (lines, verb) = if n_bytes > MAX_SUMMARY_BYTES {
+        (vec![format!("recorded {}", render::bytes(n_bytes))], "summary")
+    } else {
+        summary(&captures)
+    };
+    lines.iter().for_each(say);
+    say(format_args!("next: tt-memtrace {verb} {}", next_argument(output, &captures)));
+}
+
+/// A run directory by its name, captures in a common folder one by one.
+fn next_argument(output: &Output, captures: &[PathBuf]) -> String {
+    let word = |path: &Path| render::shell_word(OsStr::new(&render::path(path)));
+    match output {
+        Output::Directory(path) => word(path),
+        Output::File(_) | Output::Pattern(_) => {
+            captures.iter().map(|path| word(path)).collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+/// At most ten lines, what each process held and what was left; and the verb that shows more of it.
+fn summary(captures: &[PathBuf]) -> (Vec<String>, &'static str) {
+    let mut lines = Vec::new();
+    let mut verb = "summary";
+    for path in captures {
+        match replay::whole(path) {
+            Ok(replay) => {
+                lines.extend(render::brief(&replay));
+                if !replay.ledger.survivors().is_empty() {
+                    verb = "leaks";
+                }
+            }
+            Err(error) => lines.push(format!("{error:#}")),
+        }
+    }
+    if lines.len() > 10 {
+        let n_more = lines.len() - 9;
+        lines.truncate(9);
+        lines.push(format!("... and {n_more} lines more: tt-memtrace summary"));
+    }
+    (lines, verb)
+}

@@ -1,0 +1,234 @@
+//! `stats`: how many events of which kind, how large allocations are, and what does not add up.
+
+use crate::args::Stats;
+use crate::replay::Replay;
+use crate::{json, render, replay, sources};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::Path;
+use tt_memtrace_ledger::{Anomaly, Cause, What};
+use tt_memtrace_wire::{Alloc, Event, Line, Place, Stamp};
+
+/// So many anomalies are listed; all are counted.
+const N_ANOMALIES: usize = 5;
+/// The longest bar of the histogram.
+const BAR: u64 = 40;
+
+/// What one pass collects.
+#[derive(Default)]
+struct Counts {
+    events: BTreeMap<&'static str, u64>,
+    /// By the power of two that a size is below.
+    sizes: BTreeMap<u32, u64>,
+    /// The largest allocations, in descending order.
+    largest: Vec<(Stamp, Alloc)>,
+}
+
+/// Reports on each capture.
+pub fn run(args: &Stats, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let mut processes = Vec::new();
+    let code = sources::each(&args.captures.captures, |path| {
+        let (replay, counts) = collect(path, args.num_largest)?;
+        if args.captures.json {
+            processes.push(to_json(&replay, &counts));
+            return Ok(());
+        }
+        print(&replay, &counts, args.captures.verbose, out)
+    })?;
+    if args.captures.json {
+        json::line(out, &json!({"schema": "tt-memtrace.stats/1", "processes": processes}))?;
+    }
+    Ok(code)
+}
+
+fn collect(path: &Path, n_largest: usize) -> anyhow::Result<(Replay, Counts)> {
+    let mut counts = Counts::default();
+    let mut replay = replay::observed(path, &mut |_, line, _, _| {
+        if let Line::Event(stamp, event) = line {
+            *counts.events.entry(kind(event)).or_default() += 1;
+            if let Event::Alloc(alloc) = event
+                && alloc.owns_data
+                && !alloc.hooked
+            {
+                counts.note(*stamp, alloc, n_largest);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    replay.conclude();
+    Ok((replay, counts))
+}
+
+impl Counts {
+    fn note(&mut self, stamp: Stamp, alloc: &Alloc, n_largest: usize) {
+        *self.sizes.entry(u64::BITS - alloc.size_bytes.leading_zeros()).or_default() += 1;
+        let at = self.largest.partition_point(|(_, known)| known.size_bytes >= alloc.size_bytes);
+        if at < n_largest {
+            self.largest.insert(at, (stamp, alloc.clone()));
+            self.largest.truncate(n_largest);
+        }
+    }
+}
+
+fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::Alloc(_) => "alloc",
+        Event::Dealloc(_) => "dealloc",
+        Event::Retained { .. } => "retained",
+        Event::CbAlloc(_) => "cb_alloc",
+        Event::CbDealloc(_) => "cb_dealloc",
+        Event::ProgramRun { .. } => "program_run",
+        Event::Sweep { .. } => "sweep",
+        Event::Close { .. } => "close",
+        Event::Fork { .. } => "fork",
+        Event::Mark { .. } => "mark",
+        Event::OpBegin { .. } => "op_begin",
+        Event::OpEnd => "op_end",
+        Event::Lost(_) => "lost",
+    }
+}
+
+fn print(replay: &Replay, counts: &Counts, is_verbose: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+    writeln!(out, "{}", render::first_line(replay))?;
+    for note in render::notes(replay, is_verbose) {
+        writeln!(out, "{note}")?;
+    }
+    writeln!(out)?;
+    let rate = |n: u64| rate(n, replay).map_or(String::new(), |rate| format!("{rate:.1}"));
+    let events =
+        counts.events.iter().map(|(kind, n)| vec![(*kind).to_owned(), render::count(*n, ""), rate(*n)]);
+    render::table(out, &["event", ">count", ">per second"], events.collect())?;
+    writeln!(out)?;
+    print_sizes(counts, out)?;
+    print_largest(replay, counts, out)?;
+    print_anomalies(replay, out)
+}
+
+fn print_sizes(counts: &Counts, out: &mut dyn Write) -> anyhow::Result<()> {
+    let most = counts.sizes.values().copied().max().unwrap_or(0);
+    let row = |(bits, n): (&u32, &u64)| {
+        let below = 1_u64.checked_shl(*bits).map_or_else(|| "16.00 EiB".to_owned(), render::bytes);
+        let bar = usize::try_from((n * BAR).div_ceil(most.max(1))).unwrap_or(0);
+        vec![format!("below {below}"), render::count(*n, ""), "#".repeat(bar)]
+    };
+    if most > 0 {
+        render::table(out, &[">size", ">allocations", ""], counts.sizes.iter().map(row).collect())?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn print_largest(replay: &Replay, counts: &Counts, out: &mut dyn Write) -> anyhow::Result<()> {
+    let row = |(stamp, alloc): &(Stamp, Alloc)| {
+        vec![
+            alloc.buffer_type.to_string(),
+            render::bytes(alloc.size_bytes),
+            render::bytes(alloc.per_bank_bytes),
+            render::moment((*stamp).into(), &replay.header),
+            render::cut(&render::place(alloc.place, replay.ledger.snapshot().chips_of(alloc.place)), 40),
+        ]
+    };
+    if !counts.largest.is_empty() {
+        let heads = ["largest", ">size", ">per bank", ">at", "where"];
+        render::table(out, &heads, counts.largest.iter().map(row).collect())?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn print_anomalies(replay: &Replay, out: &mut dyn Write) -> anyhow::Result<()> {
+    let anomalies = replay.ledger.anomalies();
+    for (kind, n) in anomalies.counts() {
+        writeln!(out, "odd: {kind} {n}")?;
+        for anomaly in
+            anomalies.first().iter().filter(|anomaly| anomaly.what.kind() == kind).take(N_ANOMALIES)
+        {
+            writeln!(out, "  {}", describe(anomaly, replay))?;
+        }
+    }
+    if anomalies.total() > 0 {
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn describe(anomaly: &Anomaly, replay: &Replay) -> String {
+    let when = render::moment(anomaly.at.into(), &replay.header);
+    let place = match anomaly.place {
+        Place::Mesh(mesh_id) => format!("mesh {mesh_id}"),
+        Place::Chip(chip) => format!("chip {chip}"),
+    };
+    let why = match anomaly.what {
+        What::UnknownDealloc(cause) => format!(", {}", cause_name(cause).replace('_', " ")),
+        What::Overlap { with_n } => format!(", with the buffer of n {with_n}"),
+        What::SizeChange { from_bytes, to_bytes } => {
+            format!(", from {} to {}", render::bytes(from_bytes), render::bytes(to_bytes))
+        }
+        What::AboveCapacity { live_bytes, bank_size_bytes } => {
+            format!(", {} of {} per bank", render::bytes(live_bytes), render::bytes(bank_size_bytes))
+        }
+        What::DoubleDealloc | What::UnknownRetained => String::new(),
+    };
+    format!("{when}: {} at {:#x} on {place}{why}", anomaly.buffer_type, anomaly.address)
+}
+
+fn cause_name(cause: Cause) -> &'static str {
+    match cause {
+        Cause::BeforeCapture => "before_capture",
+        Cause::Inherited => "inherited",
+        Cause::AlreadyFreed => "already_freed",
+        Cause::Lost => "events_lost",
+        Cause::Other => "other",
+    }
+}
+
+/// Events per second, over the time from the first line to the last event.
+#[expect(clippy::cast_precision_loss, reason = "a rate is for people")]
+fn rate(n: u64, replay: &Replay) -> Option<f64> {
+    let seconds = json::seconds(replay.last.t_ns, &replay.header);
+    (seconds > 0.0).then(|| n as f64 / seconds)
+}
+
+fn to_json(replay: &Replay, counts: &Counts) -> Value {
+    let snapshot = replay.ledger.snapshot();
+    let sizes = counts.sizes.iter().map(|(bits, n)| {
+        json!({"below_bytes": 1_u64.checked_shl(*bits).map(json::int), "n_allocations": json::int(*n)})
+    });
+    let largest = counts.largest.iter().map(|(stamp, alloc)| {
+        json!({
+            "mesh_id": json::mesh_id(alloc.place),
+            "chips": snapshot.chips_in_order(alloc.place),
+            "type": alloc.buffer_type.to_string(),
+            "address": json::int(alloc.address),
+            "size_bytes": json::int(alloc.size_bytes),
+            "per_bank_bytes": json::int(alloc.per_bank_bytes),
+            "unique_id": json::optional(alloc.unique_id),
+            "at": json::moment((*stamp).into(), &replay.header),
+        })
+    });
+    let anomalies = replay.ledger.anomalies();
+    let anomaly = |anomaly: &Anomaly| {
+        json!({
+            "kind": anomaly.what.kind(),
+            "cause": if let What::UnknownDealloc(cause) = anomaly.what { json!(cause_name(cause)) } else { Value::Null },
+            "at": json::moment(anomaly.at.into(), &replay.header),
+            "mesh_id": json::mesh_id(anomaly.place),
+            "chips": snapshot.chips_in_order(anomaly.place),
+            "type": anomaly.buffer_type.to_string(),
+            "address": json::int(anomaly.address),
+            "unique_id": json::optional(anomaly.unique_id),
+            "text": describe(anomaly, replay),
+        })
+    };
+    let process = json!({
+        "events": counts.events,
+        "events_per_second": rate(replay.n_events, replay),
+        "sizes": sizes.collect::<Vec<_>>(),
+        "largest": largest.collect::<Vec<_>>(),
+        "anomaly_counts": anomalies.counts().collect::<BTreeMap<_, _>>(),
+        "anomalies": anomalies.first().iter().map(anomaly).collect::<Vec<_>>(),
+    });
+    json::process(replay, process)
+}

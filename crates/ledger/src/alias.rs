@@ -1,0 +1,122 @@
+//! Views at another buffer's address (`owns_data = false`). A view counts on a chip only while no live owner
+//! of its type covers it there; so it is remembered in which groups of chips it counts.
+
+use crate::buffer::Buffer;
+use crate::chips::GroupIndex;
+use crate::place::{Places, Split};
+use crate::slots::{Slot, Slots};
+use crate::tally::Moment;
+use std::collections::BTreeMap;
+use tt_memtrace_wire::{Address, BufferType};
+
+type Key = (BufferType, Address, Slot);
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Aliases {
+    counts_in: BTreeMap<Key, Vec<GroupIndex>>,
+}
+
+impl Aliases {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.counts_in.is_empty()
+    }
+
+    pub(crate) fn insert(&mut self, slot: Slot, view: &Buffer) {
+        self.counts_in.insert((view.alloc.buffer_type, view.alloc.address, slot), Vec::new());
+    }
+
+    /// The views at exactly this address.
+    pub(crate) fn at(&self, buffer_type: BufferType, address: Address) -> impl Iterator<Item = Slot> {
+        let range = (buffer_type, address, 0)..=(buffer_type, address, Slot::MAX);
+        self.counts_in.range(range).map(|((_, _, slot), _)| *slot)
+    }
+
+    /// The views that start inside the owner's range.
+    pub(crate) fn inside(&self, owner: &Buffer) -> Vec<Slot> {
+        let buffer_type = owner.alloc.buffer_type;
+        let range = (buffer_type, owner.alloc.address, 0)..(buffer_type, owner.end(), 0);
+        if range.is_empty() {
+            return Vec::new();
+        }
+        self.counts_in.range(range).map(|((_, _, slot), _)| *slot).collect()
+    }
+
+    pub(crate) fn is_counted(&self, slot: Slot, view: &Buffer) -> bool {
+        let key = (view.alloc.buffer_type, view.alloc.address, slot);
+        self.counts_in.get(&key).is_some_and(|groups| !groups.is_empty())
+    }
+
+    /// Makes the view count where nothing covers it, and only there.
+    pub(crate) fn recount(
+        &mut self,
+        slot: Slot,
+        view: &Buffer,
+        wanted: Vec<GroupIndex>,
+        to: &mut Counted<'_>,
+    ) {
+        let key = (view.alloc.buffer_type, view.alloc.address, slot);
+        let Some(groups) = self.counts_in.get_mut(&key) else { return };
+        to.change(view, groups, &wanted);
+        *groups = wanted;
+    }
+
+    pub(crate) fn remove(&mut self, slot: Slot, view: &Buffer, to: &mut Counted<'_>) {
+        let key = (view.alloc.buffer_type, view.alloc.address, slot);
+        if let Some(groups) = self.counts_in.remove(&key) {
+            to.change(view, &groups, &[]);
+        }
+    }
+
+    pub(crate) fn follow(&mut self, splits: &[Split]) {
+        for groups in self.counts_in.values_mut() {
+            for (from, new) in splits {
+                if groups.contains(from) {
+                    groups.push(*new);
+                }
+            }
+        }
+    }
+}
+
+/// Where views are counted.
+pub(crate) struct Counted<'a> {
+    pub(crate) places: &'a mut Places,
+    pub(crate) at: Moment,
+}
+
+impl Counted<'_> {
+    fn change(&mut self, view: &Buffer, from: &[GroupIndex], to: &[GroupIndex]) {
+        let (buffer_type, weight) = (view.alloc.buffer_type, view.weight());
+        for &group in from.iter().filter(|group| !to.contains(group)) {
+            self.places.groups[group].take(buffer_type, weight);
+        }
+        for &group in to.iter().filter(|group| !from.contains(group)) {
+            self.places.groups[group].add(buffer_type, weight, self.at);
+        }
+        let place = self.places.find_or_add(view.place());
+        let tally = &mut self.places.places[place].space(buffer_type).tally;
+        match (from.is_empty(), to.is_empty()) {
+            (true, false) => tally.add(weight, self.at),
+            (false, true) => tally.take(weight),
+            _ => {}
+        }
+    }
+}
+
+/// The groups of the view's chips in which no live owner of its type covers it.
+pub(crate) fn uncovered(view: &Buffer, places: &Places, slots: &Slots) -> Vec<GroupIndex> {
+    let Some(index) = places.find(view.place()) else { return Vec::new() };
+    let groups = places.places[index].groups.iter().copied();
+    groups.filter(|&group| !is_covered(view, group, places, slots)).collect()
+}
+
+fn is_covered(view: &Buffer, group: GroupIndex, places: &Places, slots: &Slots) -> bool {
+    places.groups[group].members.iter().any(|&member| {
+        let Some(space) = places.places[member].find_space(view.alloc.buffer_type) else { return false };
+        let below = space.owners.range(..=(view.alloc.address, Slot::MAX)).next_back();
+        let Some(&(address, _)) = below else { return false };
+        let at_address = space.owners.range((address, 0)..=(address, Slot::MAX));
+        let mut owners = at_address.filter_map(|(_, slot)| slots.get(*slot));
+        owners.any(|owner| view.end() <= owner.end())
+    })
+}

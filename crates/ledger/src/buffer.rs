@@ -1,0 +1,103 @@
+//! One buffer: what was allocated, since when, and how it ended.
+
+use crate::class::Class;
+use crate::tally::Weight;
+use std::fmt;
+use tt_memtrace_wire::{Address, Alloc, Place, Stamp};
+
+/// A buffer and what the ledger knows of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buffer {
+    /// The allocation, as recorded.
+    pub alloc: Alloc,
+    /// When it was made. Of two buffers at one address, this tells them apart.
+    pub since: Stamp,
+    /// Bytes it takes in each bank: [`Alloc::per_bank_bytes`], rounded as its allocator rounds.
+    pub bank_bytes: u64,
+    /// False where nobody knows how the allocator rounds; then `bank_bytes` is a lower bound.
+    pub is_rounded: bool,
+    /// True for a forked child's copy of a buffer that its parent allocated. `since` is in the parent's capture.
+    pub is_inherited: bool,
+}
+
+impl Buffer {
+    pub(crate) fn new(alloc: &Alloc, since: Stamp, rounding: Option<u64>) -> Self {
+        let unit = rounding.unwrap_or(1).max(1);
+        let bank_bytes = alloc.per_bank_bytes.div_ceil(unit).saturating_mul(unit);
+        Self { alloc: alloc.clone(), since, bank_bytes, is_rounded: rounding.is_some(), is_inherited: false }
+    }
+
+    /// On which chips.
+    pub fn place(&self) -> Place {
+        self.alloc.place
+    }
+
+    /// What kind of holder it seems to be.
+    pub fn class(&self) -> Class {
+        Class::of(&self.alloc)
+    }
+
+    pub(crate) fn weight(&self) -> Weight {
+        Weight { bytes: self.alloc.size_bytes, bank_bytes: self.bank_bytes, n_new: 0 }
+    }
+
+    /// The first address behind what it takes in each bank.
+    pub(crate) fn end(&self) -> Address {
+        self.alloc.address.saturating_add(self.bank_bytes)
+    }
+
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        self.alloc.address < other.end() && other.alloc.address < self.end()
+    }
+}
+
+/// How a buffer ended. "Freed by the program" and "swept away" are never confused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ending {
+    /// The program freed it.
+    Deallocated,
+    /// The program told the allocator to give up everything.
+    Sweep,
+    /// Its mesh was closed.
+    Close,
+    /// The process ended.
+    Exit,
+    /// The process was killed.
+    Death,
+    /// A view ended with the buffer that owned its memory.
+    WithOwner,
+    /// Another buffer took its address, so its deallocation was not seen.
+    Replaced,
+}
+
+impl Ending {
+    /// Whether the buffer outlived what the program did about it.
+    pub fn is_survival(self) -> bool {
+        matches!(self, Self::Sweep | Self::Close | Self::Exit | Self::Death)
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Deallocated => "deallocated",
+            Self::Sweep => "sweep",
+            Self::Close => "close",
+            Self::Exit => "exit",
+            Self::Death => "death",
+            Self::WithOwner => "with_owner",
+            Self::Replaced => "replaced",
+        })
+    }
+}
+
+/// A buffer that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// What it was.
+    pub buffer: Buffer,
+    /// How it ended.
+    pub ending: Ending,
+    /// When it ended; for the end of the process, the last event's.
+    pub at: Stamp,
+}

@@ -1,0 +1,324 @@
+//! The ledger: applies a capture's lines in their order.
+
+use crate::alias::Aliases;
+use crate::anomaly::{Anomalies, Cause, What};
+use crate::buffer::{Buffer, Ended, Ending};
+use crate::circular::CircularBuffers;
+use crate::hooked::Hooked;
+use crate::place::{PlaceIndex, Places};
+use crate::recent::{Recent, Where};
+use crate::slots::{Slot, Slots};
+use crate::tally::{Moment, Weight};
+use rustc_hash::FxHashMap;
+use tt_memtrace_wire::{Alloc, CbDealloc, Dealloc, Event, Line, Place, Stamp};
+
+/// What one line meant for the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Effect {
+    /// A definition, a name, or a kind that concerns no memory.
+    Nothing,
+    /// A new live buffer, or a view.
+    Opened,
+    /// A new live buffer at the address of another, whose deallocation was not seen.
+    Replaced(Ended),
+    /// The buffer was live already: two sources told of it, or its size changed.
+    Merged,
+    /// A live buffer ended; this is what it held.
+    Closed(Ended),
+    /// So many buffers ended at once, without a deallocation each.
+    Swept(usize),
+    /// A buffer that had just been freed lives on.
+    Retained,
+    /// No memory was behind it: a capture that runs nothing, or a view whose owner had ended before.
+    Expected,
+    /// Circular buffers were laid out or released, so many.
+    Circular(usize),
+    /// The line does not add up; the last anomaly says why.
+    Odd(What),
+}
+
+/// How a capture came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Conclusion {
+    /// The process ended by itself.
+    Exit,
+    /// The process is gone and did not say so.
+    Death,
+    /// The process still runs: what is live stays live.
+    Running,
+}
+
+/// The state of one process's device memory after some of its events.
+#[derive(Debug, Clone, Default)]
+pub struct Ledger {
+    pub(crate) places: Places,
+    pub(crate) slots: Slots,
+    pub(crate) aliases: Aliases,
+    pub(crate) circular: CircularBuffers,
+    /// Views whose owner ended in this event.
+    pub(crate) to_recount: Vec<Slot>,
+    pub(crate) recent: Recent,
+    pub(crate) anomalies: Anomalies,
+    pub(crate) survivors: Vec<Ended>,
+    hooked: Hooked,
+    roundings: FxHashMap<u64, Option<u64>>,
+    n_dropped: u64,
+    last: Stamp,
+    /// The lowest and the highest number a buffer had.
+    ids: Option<(u64, u64)>,
+    is_parent_missing: bool,
+}
+
+impl Ledger {
+    /// A ledger of a process that has done nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes the next line.
+    pub fn apply(&mut self, line: &Line) -> Effect {
+        match line {
+            Line::Event(stamp, event) => {
+                self.last = *stamp;
+                let effect = self.event(*stamp, event);
+                self.settle_views((*stamp).into());
+                return effect;
+            }
+            Line::Mesh(mesh) => {
+                let splits = self.places.define_mesh(mesh, self.last.into());
+                self.follow(&splits);
+            }
+            Line::Allocator(allocator) => {
+                self.roundings.insert(allocator.allocator, allocator.bank_rounding_bytes);
+                self.places.define_allocator(allocator);
+            }
+            Line::Cores(cores) => self.circular.define_cores(cores),
+            Line::Header(_) | Line::Footer(_) | Line::Unknown(_) => {}
+        }
+        Effect::Nothing
+    }
+
+    /// Ends what is live, by how the capture ended.
+    pub fn finish(&mut self, conclusion: Conclusion) {
+        let ending = match conclusion {
+            Conclusion::Running => return,
+            Conclusion::Exit => Ending::Exit,
+            Conclusion::Death => Ending::Death,
+        };
+        let all = self.slots.iter().map(|(slot, _)| slot).collect();
+        let _ = self.end_all(all, ending, self.last);
+        self.settle_views(self.last.into());
+    }
+
+    /// The ledger of a forked child, from its parent's at the fork. The child holds copies of the parent's
+    /// buffers; figures begin with them, and peaks and anomalies begin anew.
+    pub fn enter_child(&mut self, at: Moment) {
+        self.slots.iter_mut().for_each(|buffer| buffer.is_inherited = true);
+        self.places.restart(at);
+        self.circular.restart(at);
+        self.recent = Recent::default();
+        self.anomalies = Anomalies::default();
+        self.survivors = Vec::new();
+        self.n_dropped = 0;
+        self.last = Stamp { n: 0, t_ns: at.t_ns, ..Stamp::default() };
+    }
+
+    /// For a forked child whose parent's capture was not found: unknown deallocations may be of inherited buffers.
+    pub fn enter_orphan(&mut self) {
+        self.is_parent_missing = true;
+    }
+
+    /// The buffers that were not freed by the program, in the order of their endings.
+    pub fn survivors(&self) -> &[Ended] {
+        &self.survivors
+    }
+
+    /// What did not add up.
+    pub fn anomalies(&self) -> &Anomalies {
+        &self.anomalies
+    }
+
+    /// How many events the recorder had to drop.
+    pub fn n_dropped(&self) -> u64 {
+        self.n_dropped
+    }
+
+    fn event(&mut self, stamp: Stamp, event: &Event) -> Effect {
+        match event {
+            Event::Alloc(alloc) if alloc.hooked => {
+                self.hooked.open(alloc.place, alloc.buffer_type, alloc.unique_id);
+                Effect::Expected
+            }
+            Event::Alloc(alloc) => self.alloc(stamp, alloc),
+            Event::Dealloc(dealloc) => self.dealloc(stamp, dealloc),
+            Event::Retained { place, buffer_type, address, unique_id } => {
+                let (place, buffer_type, address) = (*place, *buffer_type, *address);
+                self.retain(stamp, &Where { place, buffer_type, address, unique_id: *unique_id })
+            }
+            Event::CbAlloc(cb) => {
+                self.circular.open(cb, stamp.into());
+                Effect::Circular(1)
+            }
+            Event::CbDealloc(dealloc) => self.release_circular(dealloc),
+            Event::ProgramRun { program, place } => {
+                self.circular.run(*program, *place);
+                Effect::Nothing
+            }
+            Event::Sweep { allocator, cause } => self.sweep(stamp, *allocator, *cause),
+            Event::Close { mesh_id } => self.close_mesh(stamp, *mesh_id),
+            Event::Lost(lost) => {
+                self.n_dropped = self.n_dropped.saturating_add(lost.dropped);
+                Effect::Nothing
+            }
+            Event::Fork { .. } | Event::Mark { .. } | Event::OpBegin { .. } | Event::OpEnd => Effect::Nothing,
+        }
+    }
+
+    fn alloc(&mut self, stamp: Stamp, alloc: &Alloc) -> Effect {
+        let place = self.places.find_or_add(alloc.place);
+        let rounding =
+            alloc.allocator.and_then(|allocator| self.roundings.get(&allocator).copied().flatten());
+        let rounding = rounding.or(self.places.places[place].rounding);
+        let buffer = Buffer::new(alloc, stamp, rounding);
+        let subject = Where::of(&buffer);
+        self.recent.note_opened(&subject);
+        self.note_id(alloc.unique_id);
+        let before = match self.previous(place, &buffer) {
+            Some((slot, true)) => return self.merge(stamp, slot, buffer),
+            Some((slot, false)) => self.end(slot, Ending::Replaced, stamp),
+            None => None,
+        };
+        self.open(place, buffer, stamp.into(), 1);
+        before.map_or(Effect::Opened, Effect::Replaced)
+    }
+
+    fn note_id(&mut self, id: Option<u64>) {
+        if let Some(id) = id {
+            let (low, high) = self.ids.unwrap_or((id, id));
+            self.ids = Some((low.min(id), high.max(id)));
+        }
+    }
+
+    /// A live buffer that cannot live on beside the new one, and whether it is the same one told twice.
+    fn previous(&self, place: PlaceIndex, new: &Buffer) -> Option<(Slot, bool)> {
+        let wanted = Where::of(new);
+        if let Some(slot) = wanted.unique_id.and_then(|id| self.slots.by_id(id)) {
+            let is_same = self.slots.get(slot).is_some_and(|known| Where::of(known).may_be(&wanted));
+            return Some((slot, is_same));
+        }
+        let shares_identity = |known: &Buffer| {
+            let has_no_number = known.alloc.unique_id.is_none() || new.alloc.unique_id.is_none();
+            let allocator = new.alloc.allocator;
+            has_no_number || (allocator.is_some() && known.alloc.allocator == allocator)
+        };
+        let slot = if new.alloc.owns_data {
+            self.newest(self.owners_at(place, &wanted), shares_identity)
+        } else {
+            self.newest(self.views_at(&wanted), shares_identity)
+        };
+        Some((slot?, false))
+    }
+
+    fn merge(&mut self, stamp: Stamp, slot: Slot, new: Buffer) -> Effect {
+        let Some(known) = self.slots.get(slot) else { return Effect::Nothing };
+        let (from_bytes, to_bytes) = (known.alloc.size_bytes, new.alloc.size_bytes);
+        if from_bytes == to_bytes {
+            return Effect::Merged;
+        }
+        let since = known.since;
+        let subject = Where::of(&new);
+        let place = self.places.find_or_add(new.place());
+        let _ = self.end(slot, Ending::Replaced, stamp);
+        self.open(place, Buffer { since, ..new }, stamp.into(), 0);
+        self.odd(stamp, &subject, What::SizeChange { from_bytes, to_bytes })
+    }
+
+    fn open(&mut self, place: PlaceIndex, buffer: Buffer, at: Moment, n_new: u64) {
+        let splits = self.places.join(place);
+        self.follow(&splits);
+        let slot = self.slots.insert(buffer);
+        let Some(buffer) = self.slots.get(slot) else { return };
+        if !buffer.alloc.owns_data {
+            self.aliases.insert(slot, buffer);
+            return self.recount(slot, at);
+        }
+        let (buffer_type, address) = (buffer.alloc.buffer_type, buffer.alloc.address);
+        let weight = Weight { n_new, ..buffer.weight() };
+        self.places.places[place].space(buffer_type).owners.insert((address, slot));
+        if !self.aliases.is_empty() {
+            self.recount_inside(slot, at); // Before the owner is counted: both together were never live.
+        }
+        self.places.add(place, buffer_type, weight, at);
+        self.check_overlap(place, slot);
+        self.check_capacity(place, slot);
+    }
+
+    fn dealloc(&mut self, stamp: Stamp, dealloc: &Dealloc) -> Effect {
+        let wanted = Where::freed_by(dealloc);
+        let was_hooked =
+            |hooked: &mut Hooked| hooked.close(dealloc.place, dealloc.buffer_type, dealloc.unique_id);
+        if dealloc.hooked {
+            was_hooked(&mut self.hooked);
+            return Effect::Expected;
+        }
+        if let Some(slot) = self.find(&wanted) {
+            let Some(ended) = self.end(slot, Ending::Deallocated, stamp) else { return Effect::Nothing };
+            self.recent.note_closed(stamp, &ended.buffer);
+            return Effect::Closed(ended);
+        }
+        if self.recent.take_retired(&wanted) || was_hooked(&mut self.hooked) {
+            return Effect::Expected;
+        }
+        let what = if self.recent.was_freed(&wanted) {
+            What::DoubleDealloc
+        } else {
+            What::UnknownDealloc(self.cause_of_unknown(&wanted))
+        };
+        self.odd(stamp, &wanted, what)
+    }
+
+    fn cause_of_unknown(&self, wanted: &Where) -> Cause {
+        let is_early = |id| self.ids.is_none_or(|(low, _)| id < low);
+        let is_seen = |id| self.ids.is_some_and(|(low, high)| low <= id && id <= high);
+        match wanted.unique_id {
+            _ if self.n_dropped > 0 => Cause::Lost,
+            Some(id) if is_seen(id) => Cause::AlreadyFreed,
+            _ if self.is_parent_missing => Cause::Inherited,
+            Some(id) if is_early(id) => Cause::BeforeCapture,
+            _ => Cause::Other,
+        }
+    }
+
+    fn retain(&mut self, stamp: Stamp, wanted: &Where) -> Effect {
+        let Some(buffer) = self.recent.take_last_closed(stamp.tid, wanted) else {
+            return self.odd(stamp, wanted, What::UnknownRetained);
+        };
+        self.recent.note_opened(wanted);
+        let place = self.places.find_or_add(buffer.place());
+        self.open(place, buffer, stamp.into(), 0);
+        Effect::Retained
+    }
+
+    fn release_circular(&mut self, dealloc: &CbDealloc) -> Effect {
+        let places = &self.places;
+        let chips_of = |place| match place {
+            Place::Chip(chip) => vec![chip],
+            Place::Mesh(_) => {
+                places.find(place).map(|at| places.places[at].chips.clone()).unwrap_or_default()
+            }
+        };
+        let there = dealloc.place.map(chips_of);
+        let is_on = |place: Place| match (&there, place) {
+            (None, _) => true,
+            (Some(chips), Place::Chip(chip)) => chips.contains(&chip) || dealloc.place == Some(place),
+            (Some(_), Place::Mesh(_)) => dealloc.place == Some(place),
+        };
+        Effect::Circular(self.circular.close(dealloc, is_on))
+    }
+
+    fn odd(&mut self, stamp: Stamp, subject: &Where, what: What) -> Effect {
+        self.anomalies.note(stamp, subject, what);
+        Effect::Odd(what)
+    }
+}

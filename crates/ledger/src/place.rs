@@ -1,0 +1,215 @@
+//! The places that hold buffers: mesh devices and lone chips. Each has its own allocator, so equal addresses on
+//! two of them never mix, also where both contain the same chip.
+
+use crate::chips::{Group, GroupIndex};
+use crate::slots::Slot;
+use crate::tally::{Moment, Tally, Weight};
+use rustc_hash::FxHashMap;
+use std::collections::BTreeSet;
+use tt_memtrace_wire::{Address, Allocator, Bank, BufferType, Mesh, Place};
+
+/// Names a place; places are never removed.
+pub(crate) type PlaceIndex = usize;
+
+/// A group that was split: who counted in the first counts in the second as well.
+pub(crate) type Split = (GroupIndex, GroupIndex);
+
+/// One memory type on one place.
+#[derive(Debug, Clone)]
+pub(crate) struct Space {
+    pub(crate) buffer_type: BufferType,
+    pub(crate) tally: Tally,
+    /// The live buffers that own memory, by address.
+    pub(crate) owners: BTreeSet<(Address, Slot)>,
+    /// Whether live bytes are above the bank's size, so that this is told once per excess.
+    pub(crate) is_above_capacity: bool,
+}
+
+/// A mesh device or a lone chip.
+#[derive(Debug, Clone)]
+pub(crate) struct PlaceState {
+    pub(crate) place: Place,
+    pub(crate) chips: Vec<u32>,
+    pub(crate) mesh: Option<Mesh>,
+    pub(crate) spaces: Vec<Space>,
+    pub(crate) banks: Vec<Bank>,
+    pub(crate) rounding: Option<u64>,
+    /// The groups of its chips, from its first buffer until it is closed.
+    pub(crate) groups: Vec<GroupIndex>,
+}
+
+impl PlaceState {
+    fn new(place: Place) -> Self {
+        let chips = match place {
+            Place::Chip(chip) => vec![chip],
+            Place::Mesh(_) => Vec::new(),
+        };
+        let (mesh, spaces, banks, groups) = (None, Vec::new(), Vec::new(), Vec::new());
+        Self { place, chips, mesh, spaces, banks, rounding: None, groups }
+    }
+
+    pub(crate) fn find_space(&self, buffer_type: BufferType) -> Option<&Space> {
+        self.spaces.iter().find(|space| space.buffer_type == buffer_type)
+    }
+
+    pub(crate) fn space(&mut self, buffer_type: BufferType) -> &mut Space {
+        let at = self.spaces.iter().position(|space| space.buffer_type == buffer_type);
+        let at = at.unwrap_or_else(|| {
+            let (tally, owners) = (Tally::default(), BTreeSet::new());
+            self.spaces.push(Space { buffer_type, tally, owners, is_above_capacity: false });
+            self.spaces.len() - 1
+        });
+        &mut self.spaces[at]
+    }
+
+    pub(crate) fn bank(&self, buffer_type: BufferType) -> Option<&Bank> {
+        self.banks.iter().find(|bank| bank.buffer_type == buffer_type)
+    }
+}
+
+/// All places, and the groups their chips form.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Places {
+    index: FxHashMap<Place, PlaceIndex>,
+    pub(crate) places: Vec<PlaceState>,
+    pub(crate) groups: Vec<Group>,
+}
+
+impl Places {
+    pub(crate) fn find(&self, place: Place) -> Option<PlaceIndex> {
+        self.index.get(&place).copied()
+    }
+
+    pub(crate) fn find_or_add(&mut self, place: Place) -> PlaceIndex {
+        *self.index.entry(place).or_insert_with(|| {
+            self.places.push(PlaceState::new(place));
+            self.places.len() - 1
+        })
+    }
+
+    /// The chips of a mesh never change: of two definitions the first one holds.
+    pub(crate) fn define_mesh(&mut self, mesh: &Mesh, at: Moment) -> Vec<Split> {
+        let index = self.find_or_add(Place::Mesh(mesh.mesh_id));
+        let state = &mut self.places[index];
+        if state.mesh.is_some() {
+            return Vec::new();
+        }
+        state.chips = mesh.chips.clone();
+        state.chips.sort_unstable();
+        state.chips.dedup();
+        state.mesh = Some(mesh.clone());
+        let is_used = state.spaces.iter().any(|space| space.tally.buffers.live > 0);
+        if is_used { self.join_late(index, at) } else { Vec::new() }
+    }
+
+    /// For a mesh that was defined after its first buffer: its chips take over what it holds.
+    fn join_late(&mut self, index: PlaceIndex, at: Moment) -> Vec<Split> {
+        let splits = self.join(index);
+        for &group in &self.places[index].groups {
+            for space in &self.places[index].spaces {
+                self.groups[group].tallies.of(space.buffer_type).absorb(&space.tally, at);
+                self.groups[group].total.add(space.tally.bytes.live, at);
+            }
+        }
+        splits
+    }
+
+    pub(crate) fn define_allocator(&mut self, allocator: &Allocator) {
+        let index = self.find_or_add(Place::Mesh(allocator.mesh_id));
+        let state = &mut self.places[index];
+        state.rounding = state.rounding.or(allocator.bank_rounding_bytes);
+        for bank in &allocator.banks {
+            match state.banks.iter_mut().find(|known| known.buffer_type == bank.buffer_type) {
+                Some(known) if known.bank_size_bytes < bank.bank_size_bytes => *known = bank.clone(),
+                Some(_) => {}
+                None => state.banks.push(bank.clone()),
+            }
+        }
+    }
+
+    /// Makes the place's chips a union of groups.
+    pub(crate) fn join(&mut self, index: PlaceIndex) -> Vec<Split> {
+        let mut splits = Vec::new();
+        if !self.places[index].groups.is_empty() || self.places[index].chips.is_empty() {
+            return splits;
+        }
+        let mut left = self.places[index].chips.clone();
+        for at in 0..self.groups.len() {
+            if !self.groups[at].chips.iter().any(|chip| left.contains(chip)) {
+                continue;
+            }
+            if let Some(others) = self.groups[at].split_off_others(&left) {
+                let new = self.groups.len();
+                others.members.iter().for_each(|&member| self.places[member].groups.push(new));
+                self.groups.push(others);
+                splits.push((at, new));
+            }
+            left.retain(|chip| !self.groups[at].chips.contains(chip));
+            self.groups[at].members.push(index);
+            self.places[index].groups.push(at);
+        }
+        if !left.is_empty() {
+            self.places[index].groups.push(self.groups.len());
+            self.groups.push(Group { chips: left, members: vec![index], ..Group::default() });
+        }
+        splits
+    }
+
+    /// A closed place holds nothing any more; its chips keep their history.
+    pub(crate) fn leave(&mut self, index: PlaceIndex) {
+        for group in std::mem::take(&mut self.places[index].groups) {
+            self.groups[group].members.retain(|&member| member != index);
+        }
+    }
+
+    /// Counts a buffer that owns its memory.
+    pub(crate) fn add(&mut self, index: PlaceIndex, buffer_type: BufferType, weight: Weight, at: Moment) {
+        let state = &mut self.places[index];
+        state.space(buffer_type).tally.add(weight, at);
+        for &group in &state.groups {
+            self.groups[group].add(buffer_type, weight, at);
+        }
+    }
+
+    /// The opposite of [`Self::add`].
+    pub(crate) fn take(&mut self, index: PlaceIndex, buffer_type: BufferType, weight: Weight) {
+        let state = &mut self.places[index];
+        state.space(buffer_type).tally.take(weight);
+        for &group in &state.groups {
+            self.groups[group].take(buffer_type, weight);
+        }
+    }
+
+    pub(crate) fn restart(&mut self, at: Moment) {
+        for space in self.places.iter_mut().flat_map(|state| &mut state.spaces) {
+            space.tally.restart(at);
+        }
+        for group in &mut self.groups {
+            group.tallies.restart(at);
+            group.total.restart(at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mesh(mesh_id: u32, chips: &[u32]) -> Mesh {
+        Mesh { mesh_id, chips: chips.to_vec(), rows: 1, cols: 1, arch: "wormhole_b0".into() }
+    }
+
+    #[test]
+    fn chips_of_the_same_meshes_share_a_group() {
+        let mut places = Places::default();
+        for (id, chips) in [(0, vec![0, 1, 2, 3]), (1, vec![2, 3]), (2, vec![3, 4])] {
+            let _ = places.define_mesh(&mesh(id, &chips), Moment::default());
+            let index = places.find_or_add(Place::Mesh(id));
+            let _ = places.join(index);
+        }
+        let mut groups: Vec<_> = places.groups.iter().map(|group| group.chips.clone()).collect();
+        groups.sort();
+        assert_eq!(groups, [vec![0, 1], vec![2], vec![3], vec![4]]);
+        assert_eq!(places.places[0].groups.len(), 3);
+    }
+}

@@ -1,0 +1,55 @@
+//! Views follow their owners: they end with them, and count where no owner covers them.
+
+use crate::alias::{self, Counted};
+use crate::buffer::{Buffer, Ending};
+use crate::ledger::Ledger;
+use crate::place::Split;
+use crate::recent::Where;
+use crate::slots::Slot;
+use crate::tally::Moment;
+use tt_memtrace_wire::Stamp;
+
+impl Ledger {
+    /// The views of an owner that ended end with it, unless another owner still covers them.
+    pub(crate) fn end_views(&mut self, owner: &Buffer, stamp: Stamp) {
+        let owner_place = self.places.find_or_add(owner.place());
+        for slot in self.aliases.inside(owner) {
+            let Some(view) = self.slots.get(slot) else { continue };
+            let bare = alias::uncovered(view, &self.places, &self.slots);
+            let owner_groups = &self.places.places[owner_place].groups;
+            let lost_its_owner = !bare.is_empty() && bare.iter().all(|group| owner_groups.contains(group));
+            if lost_its_owner && view.end() <= owner.end() && !self.aliases.is_counted(slot, view) {
+                let view = Where::of(view);
+                let _ = self.end(slot, Ending::WithOwner, stamp);
+                self.recent.note_retired(&view);
+            } else {
+                self.to_recount.push(slot);
+            }
+        }
+    }
+
+    /// Counts views where they lost their owner; last, because in between their memory was counted by nobody.
+    pub(crate) fn settle_views(&mut self, at: Moment) {
+        while let Some(view) = self.to_recount.pop() {
+            self.recount(view, at);
+        }
+    }
+
+    pub(crate) fn recount_inside(&mut self, owner: Slot, at: Moment) {
+        let inside = self.slots.get(owner).map(|owner| self.aliases.inside(owner));
+        inside.into_iter().flatten().for_each(|view| self.recount(view, at));
+    }
+
+    pub(crate) fn recount(&mut self, slot: Slot, at: Moment) {
+        let Some(view) = self.slots.get(slot) else { return };
+        let wanted = alias::uncovered(view, &self.places, &self.slots);
+        let mut counted = Counted { places: &mut self.places, at };
+        self.aliases.recount(slot, view, wanted, &mut counted);
+    }
+
+    pub(crate) fn follow(&mut self, splits: &[Split]) {
+        if !splits.is_empty() {
+            self.aliases.follow(splits);
+        }
+    }
+}

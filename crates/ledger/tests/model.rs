@@ -1,0 +1,355 @@
+//! The ledger against a model that keeps a plain list of buffers and recomputes every figure from it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it is surprised")]
+
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use tt_memtrace_ledger::{Conclusion, Ending, Ledger, Totals};
+use tt_memtrace_wire::*;
+
+/// Meshes that share chips, and what rounds their sizes.
+const MESHES: [(u32, &[u32], u64, Option<u64>); 3] =
+    [(0, &[0, 1, 2], 10, Some(32)), (1, &[1, 2], 11, Some(64)), (2, &[3], 12, None)];
+
+fn definitions() -> Vec<Line> {
+    let define = |(mesh_id, chips, allocator, rounding): (u32, &[u32], u64, Option<u64>)| {
+        let (rows, cols, arch) = (1, 1, "wormhole_b0".to_owned());
+        let mesh = Mesh { mesh_id, chips: chips.to_vec(), rows, cols, arch };
+        let allocator = Allocator { allocator, mesh_id, bank_rounding_bytes: rounding, banks: Vec::new() };
+        [Line::Mesh(mesh), Line::Allocator(allocator)]
+    };
+    MESHES.into_iter().flat_map(define).collect()
+}
+
+fn chips_of(place: Place) -> Vec<u32> {
+    match place {
+        Place::Chip(chip) => vec![chip],
+        Place::Mesh(id) => MESHES.iter().find(|mesh| mesh.0 == id).map_or(vec![], |mesh| mesh.1.to_vec()),
+    }
+}
+
+fn rounding_of(place: Place) -> u64 {
+    match place {
+        Place::Mesh(id) => MESHES.iter().find(|mesh| mesh.0 == id).and_then(|mesh| mesh.3).unwrap_or(1),
+        Place::Chip(_) => 1,
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Held {
+    alloc: Alloc,
+    since: u64,
+}
+
+impl Held {
+    fn bank_bytes(&self) -> u64 {
+        self.alloc.per_bank_bytes.next_multiple_of(rounding_of(self.alloc.place))
+    }
+
+    fn end(&self) -> u64 {
+        self.alloc.address + self.bank_bytes()
+    }
+
+    fn may_be(&self, place: Place, kind: BufferType, address: u64, id: Option<u64>) -> bool {
+        let ids_agree = self.alloc.unique_id.is_none() || id.is_none() || self.alloc.unique_id == id;
+        ids_agree && (self.alloc.place, self.alloc.buffer_type, self.alloc.address) == (place, kind, address)
+    }
+}
+
+type Sum = [u64; 3];
+type Figures<K> = BTreeMap<(K, BufferType), Sum>;
+
+#[derive(Default)]
+struct Model {
+    live: Vec<Held>,
+    last_closed: BTreeMap<u32, Held>,
+    survivors: Vec<(u64, Ending)>,
+    chip_peaks: Figures<u32>,
+    place_peaks: Figures<Place>,
+}
+
+impl Model {
+    fn covers(&self, view: &Held, chip: u32) -> bool {
+        self.live.iter().any(|owner| {
+            owner.alloc.owns_data
+                && owner.alloc.buffer_type == view.alloc.buffer_type
+                && chips_of(owner.alloc.place).contains(&chip)
+                && owner.alloc.address <= view.alloc.address
+                && view.end() <= owner.end()
+        })
+    }
+
+    fn counts_on(&self, held: &Held) -> Vec<u32> {
+        let mut chips = chips_of(held.alloc.place);
+        if !held.alloc.owns_data {
+            chips.retain(|chip| !self.covers(held, *chip));
+        }
+        chips
+    }
+
+    fn chip_figures(&self) -> Figures<u32> {
+        let mut figures = Figures::new();
+        for held in &self.live {
+            for chip in self.counts_on(held) {
+                add(figures.entry((chip, held.alloc.buffer_type)).or_default(), held);
+            }
+        }
+        figures
+    }
+
+    fn place_figures(&self) -> Figures<Place> {
+        let mut figures = Figures::new();
+        for held in self.live.iter().filter(|held| !self.counts_on(held).is_empty()) {
+            add(figures.entry((held.alloc.place, held.alloc.buffer_type)).or_default(), held);
+        }
+        figures
+    }
+
+    fn note_peaks(&mut self) {
+        let (by_chip, by_place) = (self.chip_figures(), self.place_figures());
+        raise(&mut self.chip_peaks, by_chip);
+        raise(&mut self.place_peaks, by_place);
+    }
+
+    fn apply(&mut self, stamp: Stamp, event: &Event) {
+        match event {
+            Event::Alloc(alloc) if !alloc.hooked => self.alloc(stamp.n, alloc),
+            Event::Dealloc(dealloc) if !dealloc.hooked => self.dealloc(stamp.tid, dealloc),
+            Event::Retained { place, buffer_type, address, unique_id } => {
+                let closed = self.last_closed.get(&stamp.tid);
+                if closed.is_some_and(|held| held.may_be(*place, *buffer_type, *address, *unique_id)) {
+                    self.live.extend(self.last_closed.remove(&stamp.tid));
+                }
+            }
+            Event::Sweep { allocator, .. } => {
+                let allocator = Some(*allocator);
+                self.end_all(|held| held.alloc.allocator == allocator, Ending::Sweep);
+            }
+            Event::Close { mesh_id } => {
+                let place = Place::Mesh(*mesh_id);
+                self.end_all(|held| held.alloc.place == place, Ending::Close);
+            }
+            _ => {}
+        }
+        self.note_peaks();
+    }
+
+    fn alloc(&mut self, n: u64, alloc: &Alloc) {
+        let new = Held { alloc: alloc.clone(), since: n };
+        let clash = self.live.iter().enumerate().filter(|(_, held)| {
+            let old = &held.alloc;
+            let same_place = (old.place, old.buffer_type, old.address, old.owns_data)
+                == (alloc.place, alloc.buffer_type, alloc.address, alloc.owns_data);
+            let same_allocator = alloc.allocator.is_some() && old.allocator == alloc.allocator;
+            same_place && (old.unique_id.is_none() || alloc.unique_id.is_none() || same_allocator)
+        });
+        if let Some((at, _)) = clash.max_by_key(|(_, held)| held.since) {
+            self.end(at);
+        }
+        self.live.push(new);
+    }
+
+    fn dealloc(&mut self, tid: u32, dealloc: &Dealloc) {
+        let Dealloc { place, buffer_type, address, unique_id, .. } = *dealloc;
+        let by_id = self.live.iter().position(|h| unique_id.is_some() && h.alloc.unique_id == unique_id);
+        let by_address = |owns_data| {
+            let found = self.live.iter().enumerate().filter(|(_, held)| {
+                held.alloc.owns_data == owns_data && held.may_be(place, buffer_type, address, unique_id)
+            });
+            found.max_by_key(|(_, held)| held.since).map(|(at, _)| at)
+        };
+        if let Some(at) = by_id.or_else(|| by_address(true)).or_else(|| by_address(false)) {
+            let held = self.end(at);
+            self.last_closed.insert(tid, held);
+        }
+    }
+
+    /// Removes a buffer, and with an owner the views that it alone had covered.
+    fn end(&mut self, at: usize) -> Held {
+        let before: Vec<Vec<u32>> = self.live.iter().map(|held| self.counts_on(held)).collect();
+        let ended = self.live[at].clone();
+        let mut left = Model { live: self.live.clone(), ..Model::default() };
+        left.live.remove(at);
+        let owner_chips = chips_of(ended.alloc.place);
+        let retires = |view: &Held, counted_before: &Vec<u32>| {
+            let bare = left.counts_on(view);
+            let is_inside = ended.alloc.address <= view.alloc.address && view.end() <= ended.end();
+            ended.alloc.owns_data
+                && !view.alloc.owns_data
+                && ended.alloc.buffer_type == view.alloc.buffer_type
+                && is_inside
+                && counted_before.is_empty()
+                && !bare.is_empty()
+                && bare.iter().all(|chip| owner_chips.contains(chip))
+        };
+        let mut n = 0;
+        let ended_since = ended.since;
+        self.live.retain(|held| {
+            n += 1;
+            held.since != ended_since && !retires(held, &before[n - 1])
+        });
+        ended
+    }
+
+    fn end_all(&mut self, is_one: impl Fn(&Held) -> bool, ending: Ending) {
+        for owns_data in [false, true] {
+            while let Some(at) =
+                self.live.iter().position(|held| held.alloc.owns_data == owns_data && is_one(held))
+            {
+                let held_memory = !self.counts_on(&self.live[at]).is_empty();
+                let ended = self.end(at);
+                if held_memory {
+                    self.survivors.push((ended.since, ending));
+                }
+            }
+        }
+    }
+}
+
+fn add(sum: &mut Sum, held: &Held) {
+    let more = [held.alloc.size_bytes, held.bank_bytes(), 1];
+    sum.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+}
+
+fn raise<K: Ord>(peaks: &mut Figures<K>, now: Figures<K>) {
+    for (key, sum) in now {
+        let peak = peaks.entry(key).or_default();
+        peak.iter_mut().zip(sum).for_each(|(peak, now)| *peak = now.max(*peak));
+    }
+}
+
+fn figures<K: Ord>(totals: Vec<Totals>, keys: impl Fn(&Totals) -> Vec<K>) -> (Figures<K>, Figures<K>) {
+    let (mut live, mut peaks) = (Figures::new(), Figures::new());
+    for group in totals {
+        for of in &group.types {
+            let gauges = [of.tally.bytes, of.tally.bank_bytes, of.tally.buffers];
+            for (now, peak) in keys(&group).into_iter().zip(keys(&group)) {
+                assert!(live.insert((now, of.buffer_type), gauges.map(|gauge| gauge.live)).is_none());
+                peaks.insert((peak, of.buffer_type), gauges.map(|gauge| gauge.peak));
+            }
+        }
+    }
+    live.retain(|_, sum| *sum != [0; 3]);
+    peaks.retain(|_, sum| *sum != [0; 3]);
+    (live, peaks)
+}
+
+/// What a random event is made of; addresses and sizes are few, so that they are used again and again.
+#[derive(Debug, Clone)]
+struct Draw {
+    what: u32,
+    place: usize,
+    buffer_type: usize,
+    cell: u64,
+    size: u64,
+    tid: u32,
+    pick: usize,
+}
+
+fn draw() -> impl Strategy<Value = Draw> {
+    (0..100_u32, 0..4_usize, 0..2_usize, 0..6_u64, 1..64_u64, 0..2_u32, 0..64_usize).prop_map(
+        |(what, place, buffer_type, cell, size, tid, pick)| Draw {
+            what,
+            place,
+            buffer_type,
+            cell,
+            size,
+            tid,
+            pick,
+        },
+    )
+}
+
+/// Makes an event of a draw. Most deallocations are of something that was allocated before.
+fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)], n: u64) -> Event {
+    let place = [Place::Mesh(0), Place::Mesh(1), Place::Mesh(2), Place::Chip(1)][draw.place];
+    let buffer_type = [BufferType::Dram, BufferType::L1][draw.buffer_type];
+    let mut alloc = Alloc {
+        place,
+        allocator: MESHES.get(draw.place).map(|mesh| mesh.2),
+        buffer_type,
+        layout: BufferLayout::Interleaved,
+        address: draw.cell * 64,
+        size_bytes: draw.size * 1000,
+        page_size_bytes: 1,
+        per_bank_bytes: draw.size,
+        n_cores: None,
+        unique_id: has_ids.then_some(n),
+        owns_data: true,
+        hooked: false,
+    };
+    match draw.what {
+        0..=44 => Event::Alloc(alloc),
+        // A view is never larger than the owner it stands for: while an owner is replaced by another, a larger
+        // one would show in the peak.
+        45..=54 => {
+            alloc.owns_data = false;
+            (alloc.per_bank_bytes, alloc.size_bytes) = (1, 1);
+            Event::Alloc(alloc)
+        }
+        55..=58 => Event::Alloc(Alloc { hooked: true, address: 0, ..alloc }),
+        59..=90 => {
+            let of = history.get(draw.pick % history.len().max(1)).unwrap_or(&alloc);
+            Event::Dealloc(Dealloc {
+                place: of.place,
+                buffer_type: of.buffer_type,
+                address: of.address,
+                size_bytes: None,
+                unique_id: of.unique_id,
+                hooked: of.hooked,
+            })
+        }
+        91..=95 => match freed.iter().rev().find(|(tid, _)| *tid == draw.tid) {
+            Some((_, of)) => Event::Retained {
+                place: of.place,
+                buffer_type: of.buffer_type,
+                address: of.address,
+                unique_id: of.unique_id,
+            },
+            None => Event::OpEnd,
+        },
+        96..=97 => Event::Sweep { allocator: 10 + u64::from(draw.tid), cause: SweepCause::Call },
+        98 => Event::Close { mesh_id: draw.tid },
+        _ => Event::Mark { name: "m".into() },
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_ledger_equals_a_naive_model(draws in prop::collection::vec(draw(), 0..120), has_ids: bool) {
+        let (mut ledger, mut model) = (Ledger::new(), Model::default());
+        for line in definitions() {
+            let _ = ledger.apply(&line);
+        }
+        let (mut history, mut freed, mut n) = (Vec::new(), Vec::new(), 0);
+        for draw in &draws {
+            n += 1;
+            let stamp = Stamp { n, t_ns: n * 10, tid: draw.tid, ctx: 0 };
+            let event = event(draw, has_ids, &history, &freed, n);
+            match &event {
+                Event::Alloc(alloc) => history.push(alloc.clone()),
+                Event::Dealloc(dealloc) => freed.push((draw.tid, dealloc.clone())),
+                _ => {}
+            }
+            model.apply(stamp, &event);
+            let _ = ledger.apply(&Line::Event(stamp, event));
+            let snapshot = ledger.snapshot();
+            let (live, peaks) = figures(snapshot.chips(), |group| group.chips.clone());
+            prop_assert_eq!(&live, &model.chip_figures(), "chips, event {}", n);
+            prop_assert_eq!(&peaks, &model.chip_peaks, "chip peaks, event {}", n);
+            let (live, peaks) = figures(snapshot.places(), |group| vec![group.place.unwrap()]);
+            prop_assert_eq!(&live, &model.place_figures(), "places, event {}", n);
+            prop_assert_eq!(&peaks, &model.place_peaks, "place peaks, event {}", n);
+            prop_assert_eq!(snapshot.n_live(), model.live.len());
+        }
+        ledger.finish(Conclusion::Exit);
+        model.end_all(|_| true, Ending::Exit);
+        let mut survivors: Vec<_> = ledger.survivors().iter().map(|e| (e.buffer.since.n, e.ending)).collect();
+        survivors.sort();
+        model.survivors.sort();
+        prop_assert_eq!(survivors, model.survivors);
+        prop_assert_eq!(ledger.snapshot().n_live(), 0);
+    }
+}
