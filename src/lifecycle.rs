@@ -113,6 +113,47 @@ pub fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
     result
 }
 
+/// Runs `write` so that the host does not get the signals of a failed write, which end a process by default:
+/// SIGPIPE if nobody reads its standard error, SIGXFSZ at a limit on the size of files.
+pub fn without_signals_of_writing<T>(write: impl FnOnce() -> T) -> T {
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let signals = set_of(&[libc::SIGPIPE, libc::SIGXFSZ]);
+    // SAFETY: both are valid places for a set, and `signals` holds one.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const signals, before.as_mut_ptr()) };
+    let waiting_before = [libc::SIGPIPE, libc::SIGXFSZ].map(is_pending);
+    let result = write();
+    for (signal, was_waiting) in [libc::SIGPIPE, libc::SIGXFSZ].into_iter().zip(waiting_before) {
+        if !was_waiting {
+            let (ours, at_once) = (set_of(&[signal]), libc::timespec { tv_sec: 0, tv_nsec: 0 });
+            // SAFETY: `ours` holds a set; nothing is asked about the signal. With no time it never waits.
+            unsafe { libc::sigtimedwait(&raw const ours, std::ptr::null_mut(), &raw const at_once) };
+        }
+    }
+    // SAFETY: `before` was filled by the first call.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    result
+}
+
+fn set_of(signals: &[c_int]) -> libc::sigset_t {
+    let mut set = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: it is a valid place for a set.
+    unsafe { libc::sigemptyset(set.as_mut_ptr()) };
+    for signal in signals {
+        // SAFETY: the set was filled just now.
+        unsafe { libc::sigaddset(set.as_mut_ptr(), *signal) };
+    }
+    // SAFETY: as above.
+    unsafe { set.assume_init() }
+}
+
+fn is_pending(signal: c_int) -> bool {
+    let mut pending = set_of(&[]);
+    // SAFETY: it is a valid place for a set.
+    unsafe { libc::sigpending(&raw mut pending) };
+    // SAFETY: `pending` holds a set.
+    unsafe { libc::sigismember(&raw const pending, signal) == 1 }
+}
+
 /// In the parent, just before it forks: the child's ledger begins as the parent's at this event.
 extern "C" fn before_fork() {
     guard::enter(|| {

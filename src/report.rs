@@ -1,5 +1,6 @@
 //! The few lines this library may ever print: on stderr, one `write` each, so that they never interleave.
 
+use crate::lifecycle;
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -27,6 +28,8 @@ pub fn say(level: Level, message: impl Display) {
         return;
     }
     let line = format!("tt-memtrace[{}]: {message}\n", std::process::id());
-    // SAFETY: the pointer and the length are those of a live string. A failed write has nobody to be told to.
-    unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
+    lifecycle::without_signals_of_writing(|| {
+        // SAFETY: the pointer and the length are those of a live string. A failed write has nobody to be told to.
+        unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
+    });
 }

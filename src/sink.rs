@@ -2,12 +2,14 @@
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
+use std::mem::ManuallyDrop;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// A capture that is being written.
 pub struct Sink {
-    file: File,
+    /// Never closed: its number may be one of the host's files by then.
+    file: ManuallyDrop<File>,
     path: PathBuf,
     identity: (u64, u64),
     /// Bytes of whole lines in the file.
@@ -18,7 +20,7 @@ impl Sink {
     /// Writes to `file`, which is empty and stands at `path`.
     pub fn new(file: File, path: PathBuf) -> io::Result<Self> {
         let identity = identity(&file.metadata()?);
-        Ok(Self { file, path, identity, length: 0 })
+        Ok(Self { file: ManuallyDrop::new(file), path, identity, length: 0 })
     }
 
     /// Where the capture is.
@@ -40,17 +42,21 @@ impl Sink {
 
     /// A host that closes every descriptor (a daemon) closes ours too, and its next file gets our number.
     fn check_descriptor(&mut self) -> io::Result<()> {
-        if self.file.metadata().is_ok_and(|metadata| identity(&metadata) == self.identity) {
+        if self.file.metadata().is_ok_and(|metadata| self.is_ours(&metadata)) {
             return Ok(());
         }
         let mut file = OpenOptions::new().write(true).open(&self.path)?;
-        if identity(&file.metadata()?) != self.identity {
+        if !self.is_ours(&file.metadata()?) {
             return Err(io::Error::other("the file was replaced by another"));
         }
         file.seek(SeekFrom::Start(self.length))?;
-        // The old number belongs to somebody else by now: forget it, never close it.
-        std::mem::forget(std::mem::replace(&mut self.file, file));
+        self.file = ManuallyDrop::new(file);
         Ok(())
+    }
+
+    /// The length counts, too: the inode of a removed capture is given to the next file that is created.
+    fn is_ours(&self, metadata: &Metadata) -> bool {
+        identity(metadata) == self.identity && metadata.len() == self.length
     }
 }
 

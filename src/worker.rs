@@ -42,7 +42,9 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
     let mut sink = Sink::new(file, path.clone()).map_err(|error| cannot(&path, &error))?;
     let mut line = Vec::new();
     Line::Header(header(process)).write_to(&mut line);
-    sink.write(&line).map_err(|error| cannot(&path, &error))?;
+    // On a thread of the host, whose signals are not blocked as the worker's are.
+    let written = lifecycle::without_signals_of_writing(|| sink.write(&line));
+    written.map_err(|error| cannot(&path, &error))?;
     Ok((Pipeline::new(path), |pipeline| spawn(pipeline, sink)))
 }
 
