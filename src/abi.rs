@@ -274,7 +274,7 @@ pub unsafe extern "C" fn tt_memtrace_mark(name: *const c_char) {
         let name = unsafe { std::slice::from_raw_parts(name.cast::<u8>(), length) };
         let name = String::from_utf8_lossy(name).into_owned();
         if let Some(pipeline) = pipeline::started() {
-            pipeline.offer(Event::Mark { name });
+            pipeline.offer(&Event::Mark { name });
             pipeline.flush(MARK_PATIENCE);
         }
     });
@@ -299,9 +299,10 @@ pub extern "C" fn tt_memtrace_is_enabled() -> c_int {
     c_int::from(crate::state::is_on())
 }
 
+#[inline(always)]
 fn offer(event: Event) {
     if let Some(pipeline) = pipeline::started() {
-        pipeline.offer(event);
+        pipeline.offer(&event);
     }
 }
 

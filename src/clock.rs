@@ -36,3 +36,18 @@ pub fn thread_id() -> u32 {
     CACHED.set((generation, tid));
     tid
 }
+
+/// Whether [`ordered_tsc`] can serve as the process's clock: the kernel itself trusts it.
+pub fn has_ordered_tsc() -> bool {
+    let source = std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+    source.is_ok_and(|source| source.trim() == "tsc")
+}
+
+/// The time-stamp counter, read after everything before it has happened. The plain `rdtsc` runs ahead of loads
+/// that miss, so an effect could seem older than its cause.
+#[inline(always)]
+pub fn ordered_tsc() -> u64 {
+    let mut core = 0;
+    // SAFETY: every processor whose counter the kernel uses as its clock has the instruction.
+    unsafe { std::arch::x86_64::__rdtscp(&raw mut core) }
+}

@@ -22,8 +22,9 @@ pub const VARIABLES: [&str; 7] = [
     "TT_MEMTRACE_LIB",
 ];
 
-/// Those of [`VARIABLES`] whose effect is yet to come.
-const NOT_YET: [&str; 3] = ["TT_MEMTRACE_SERVER", "TT_MEMTRACE_SPOOL_SIZE", "TT_MEMTRACE_SPILL_MAX"];
+const SPOOL_BYTES: u64 = 4 << 20;
+const SPILL_BYTES: u64 = 1 << 30;
+const SPOOL_RANGE: std::ops::RangeInclusive<u64> = 256 << 10..=1 << 30;
 
 /// The line to print if the switch is set to something that is neither on nor off.
 pub fn switch_complaint(value: Option<OsString>) -> Option<String> {
@@ -38,12 +39,22 @@ pub struct Config {
     pub output: Option<OsString>,
     /// `TT_MEMTRACE_LOG`.
     pub log: Level,
+    /// `TT_MEMTRACE_SPOOL_SIZE`, in bytes over all threads.
+    pub spool_bytes: u64,
+    /// `TT_MEMTRACE_SPILL_MAX`, in bytes on disk.
+    pub spill_bytes: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { output: None, log: Level::Warn, spool_bytes: SPOOL_BYTES, spill_bytes: SPILL_BYTES }
+    }
 }
 
 impl Config {
     /// Reads the settings and returns them with the complaints about them, each a line.
     pub fn from_env(variables: impl Iterator<Item = (OsString, OsString)>) -> (Self, Vec<String>) {
-        let mut config = Self { output: None, log: Level::Warn };
+        let mut config = Self::default();
         let mut complaints = Vec::new();
         for (name, value) in variables {
             let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
@@ -57,29 +68,49 @@ impl Config {
     fn set(&mut self, name: &str, value: OsString) -> Option<String> {
         let bad = |expected: &str, used: &str| {
             let value = value.display();
-            Some(format!("{name}={value} is not one of {expected}; using {used}"))
+            Some(format!("{name}={value} is not {expected}; using {used}"))
         };
         match name {
             "TT_MEMTRACE_OUTPUT" => self.output = Some(value),
             "TT_MEMTRACE_LOG" => match log_level(&value) {
                 Some(level) => self.log = level,
-                None => return bad("warn, error, info, debug", "warn"),
+                None => return bad("one of warn, error, info, debug", "warn"),
             },
             "TT_MEMTRACE_STACKS" => match value.to_str() {
                 Some("none" | "off") => {}
                 Some("python" | "native" | "both") => {
                     return Some(format!("{name}: this version records no stacks yet; using none"));
                 }
-                _ => return bad("none, python, native, both", "none"),
+                _ => return bad("one of none, python, native, both", "none"),
             },
-            _ if NOT_YET.contains(&name) => {
-                return Some(format!("{name} has no effect in this version"));
-            }
+            "TT_MEMTRACE_SPOOL_SIZE" => match bytes(&value).filter(|bytes| SPOOL_RANGE.contains(bytes)) {
+                Some(bytes) => self.spool_bytes = bytes,
+                None => return bad("a size from 256K to 1G", "4M"),
+            },
+            "TT_MEMTRACE_SPILL_MAX" => match bytes(&value) {
+                Some(bytes) => self.spill_bytes = bytes,
+                None => return bad("a size such as 512M", "1G"),
+            },
+            "TT_MEMTRACE_SERVER" => return Some(format!("{name} has no effect in this version")),
             _ if VARIABLES.contains(&name) => {}
             _ => return Some(format!("unknown variable {name}; did you mean {}?", closest(name))),
         }
         None
     }
+}
+
+/// `4194304`, `4096K`, `4M` or `4MiB`.
+fn bytes(value: &OsStr) -> Option<u64> {
+    let value = value.to_str()?.trim();
+    let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match value[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 fn log_level(value: &OsStr) -> Option<Level> {
@@ -106,14 +137,26 @@ mod tests {
 
     #[test]
     fn unset_and_empty_give_the_defaults() {
-        let defaults = Config { output: None, log: Level::Warn };
-        assert_eq!(read(&[("HOME", "/home/x"), ("TT_MEMTRACE_OUTPUT", "")]), (defaults, vec![]));
+        let read = read(&[("HOME", "/home/x"), ("TT_MEMTRACE_OUTPUT", "")]);
+        assert_eq!(read, (Config::default(), vec![]));
     }
 
     #[test]
     fn a_misspelt_variable_is_named_with_the_closest_one() {
         let (_, complaints) = read(&[("TT_MEMTRACE_OUTPT", "x")]);
         assert_eq!(complaints, ["unknown variable TT_MEMTRACE_OUTPT; did you mean TT_MEMTRACE_OUTPUT?"]);
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        let (config, complaints) = read(&[("TT_MEMTRACE_SPOOL_SIZE", "8MiB"), ("TT_MEMTRACE_SPILL_MAX", "64k")]);
+        assert_eq!((config.spool_bytes, config.spill_bytes, complaints), (8 << 20, 64 << 10, vec![]));
+        let (config, complaints) = read(&[("TT_MEMTRACE_SPOOL_SIZE", "lots")]);
+        assert_eq!(config.spool_bytes, 4 << 20);
+        assert_eq!(
+            complaints,
+            ["TT_MEMTRACE_SPOOL_SIZE=lots is not a size from 256K to 1G; using 4M"]
+        );
     }
 
     #[test]

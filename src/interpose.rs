@@ -35,7 +35,7 @@ pub fn circular_buffer(pipeline: &Pipeline, ranges: Vec<Range>, cb: impl FnOnce(
         defined.cores.push(ranges.clone());
         Some(Line::Cores(Cores { cores, ranges }))
     });
-    pipeline.offer(Event::CbAlloc(cb(cores)));
+    pipeline.offer(&Event::CbAlloc(cb(cores)));
 }
 
 /// The version of the ttnn package that holds the library, from the name of the package's metadata folder

@@ -8,8 +8,9 @@
 //! 2. [`guard`] lets each entry through: not twice on one thread, no panic out, `errno` as it was.
 //! 3. [`state`] says whether anything is recorded at all. The first event of a process starts the recording:
 //!    [`config`] is read, [`output`] picks the file, [`process`] fills its header.
-//! 4. [`pipeline`] gives the event its place in the process's one order and hands it on in batches.
-//! 5. [`worker`], the only thread of ours, numbers the events and writes them through [`sink`].
+//! 4. [`pipeline`] defines what the event names, and leaves it in the [`spool`]: 64 bytes of shared memory with a
+//!    clock reading that gives it its place in the process's one order. The call returns.
+//! 5. [`worker`], the only thread of ours, sorts the events, numbers them and writes them through [`sink`].
 //! 6. [`lifecycle`] is everything that runs outside the host's own calls: load, fork, exit.
 //!
 //! The library never blocks, floods, fails or aborts its host, and computes no figures: those are the ledger's
@@ -26,5 +27,6 @@ mod pipeline;
 mod process;
 mod report;
 mod sink;
+mod spool;
 mod state;
 mod worker;

@@ -2,7 +2,7 @@
 
 use crate::pipeline::{self, Pipeline};
 use crate::state::{self, State};
-use crate::{config, guard};
+use crate::{config, guard, spool};
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -39,6 +39,7 @@ fn load() {
         return;
     }
     OWNER.store(std::process::id(), Ordering::Relaxed);
+    state::prepare();
     state::set(State::Idle);
     // SAFETY: the handlers are functions of this library, which is never unloaded (build.rs).
     unsafe { libc::pthread_atfork(Some(before_fork), None, Some(in_child)) };
@@ -159,7 +160,7 @@ extern "C" fn before_fork() {
     guard::enter(|| {
         if let Some(pipeline) = pipeline::running() {
             let token = FORK_TOKEN.fetch_add(1, Ordering::Relaxed) + 1;
-            pipeline.offer(Event::Fork { token });
+            pipeline.offer(&Event::Fork { token });
         }
     });
 }
@@ -172,10 +173,9 @@ extern "C" fn in_child() {
         PARENT.store(std::ptr::from_ref(inherited).cast_mut(), Ordering::Release);
         PARENT_PID.store(parent, Ordering::Relaxed);
     }
+    spool::forget_segment();
     state::next_generation();
-    if state::is_on() {
-        state::set(State::Idle);
-    }
+    state::set(State::Idle);
 }
 
 extern "C" fn at_very_end(_: *mut c_void) {

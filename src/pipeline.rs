@@ -1,65 +1,36 @@
-//! From the host's threads to the worker: one order for all events of the process, batches, bounded memory.
+//! The recording of a process: where both front doors leave events, and what the capture already defines.
 //!
-//! The order is decided under the lock that adds to the open batch. A full batch goes into a bounded channel;
-//! when that is full, events are dropped and counted, never waited for. Definitions are never dropped: events
-//! that name them may still come.
-//!
-//! This is the seam behind which the spool in shared memory will stand: `offer`, `define` and `flush` are all
-//! that the front doors know.
+//! Events go into the spool and are in the file soon after; nothing here waits for that but `flush` and
+//! `finish`. Definitions go the same way, before the first event that needs them.
 
+use crate::spool::Spool;
 use crate::state::{self, State};
-use crate::{clock, lifecycle, report, worker};
-use crossbeam_channel::{Receiver, Sender};
+use crate::{lifecycle, report, worker};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
+use tt_memtrace_wire::record::{self, encode, encode_definition};
 use tt_memtrace_wire::{Ending, Event, Line, Place, Range};
 
-/// Items in a batch.
-const BATCH: usize = 256;
-/// Full batches that may wait for the worker: with [`BATCH`], 32,768 items or about 5 MB.
-const WAITING: usize = 128;
 /// How long an event waits for another thread that is starting the recording.
 const START_PATIENCE: Duration = Duration::from_secs(5);
 
-/// What goes to the worker, in order.
-pub enum Item {
-    /// An event; the worker numbers it.
-    Event {
-        /// When.
-        t_ns: u64,
-        /// On which thread.
-        tid: u32,
-        /// What.
-        event: Event,
-    },
-    /// A definition that the events behind it use.
-    Definition(Box<Line>),
-}
-
 /// The recording of one process.
 pub struct Pipeline {
-    open: Mutex<Open>,
+    /// Where the events are until they are in the file.
+    pub spool: Spool,
+    /// The capture.
+    pub capture: PathBuf,
     defined: Mutex<Defined>,
-    waiting: Receiver<Vec<Item>>,
-    written: AtomicU64,
+    has_unsent: AtomicBool,
+    flush_wanted: AtomicU64,
+    flush_done: AtomicU64,
     ending: Mutex<Option<Ending>>,
     is_finished: AtomicBool,
     worker: Mutex<Option<Thread>>,
-    /// The capture, for a child that wants to name its parent's.
-    pub capture: PathBuf,
-}
-
-struct Open {
-    batch: Vec<Item>,
-    full: Sender<Vec<Item>>,
-    /// Items that were accepted since the start.
-    accepted: u64,
-    /// Events that were refused since the start.
-    dropped: u64,
 }
 
 /// What the capture already defines, and what later events need to know of earlier ones.
@@ -75,29 +46,27 @@ pub struct Defined {
     pub devices: HashMap<usize, Place>,
     /// Programs whose circular buffers are resident.
     pub programs_with_cbs: HashSet<u64>,
-}
-
-/// What the worker takes at once.
-pub struct Taken {
-    /// In order.
-    pub items: Vec<Vec<Item>>,
-    /// Events that were refused so far.
-    pub dropped: u64,
-    /// Items that were accepted so far; with `items` written, all of them are.
-    pub accepted: u64,
+    /// Definitions that found no room: no event may pass before them.
+    unsent: Vec<Vec<u8>>,
 }
 
 /// Leaked on purpose: threads of the host may use it until the very end.
 static CURRENT: AtomicPtr<Pipeline> = AtomicPtr::new(std::ptr::null_mut());
 
-/// The running recording.
+/// The recording, whether it runs or has ended.
 fn current() -> Option<&'static Pipeline> {
     // SAFETY: the pointer is null or came from `Box::leak` and is never freed.
     unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
 }
 
 /// The running recording; the first call of a process starts it.
+#[inline(always)]
 pub fn started() -> Option<&'static Pipeline> {
+    if state::get() == State::Running { current() } else { start_or_wait() }
+}
+
+#[cold]
+fn start_or_wait() -> Option<&'static Pipeline> {
     let deadline = Instant::now() + START_PATIENCE;
     loop {
         match state::get() {
@@ -128,13 +97,21 @@ pub fn abandon() -> Option<&'static Pipeline> {
     inherited
 }
 
+/// Counts an event that came while its thread was inside another one: from a signal handler.
+#[cold]
+pub fn count_reentry() {
+    if let Some(pipeline) = running() {
+        pipeline.spool.count_dropped(0);
+    }
+}
+
 fn start() {
     match worker::open() {
         Ok((pipeline, run)) => {
             let pipeline: &'static Pipeline = Box::leak(Box::new(pipeline));
             CURRENT.store(std::ptr::from_ref(pipeline).cast_mut(), Ordering::Release);
             lifecycle::watch_exit();
-            if run(pipeline) { state::set(State::Running) } else { state::set(State::Stopped) }
+            state::set(if run(pipeline) { State::Running } else { State::Stopped });
         }
         Err(line) => {
             report::say(report::Level::Error, line);
@@ -145,31 +122,29 @@ fn start() {
 
 impl Pipeline {
     /// A recording with nothing in it.
-    pub fn new(capture: PathBuf) -> Self {
-        let (full, waiting) = crossbeam_channel::bounded(WAITING);
+    pub fn new(spool: Spool, capture: PathBuf) -> Self {
         Self {
-            open: Mutex::new(Open { batch: Vec::with_capacity(BATCH), full, accepted: 0, dropped: 0 }),
-            defined: Mutex::new(Defined::default()),
-            waiting,
-            written: AtomicU64::new(0),
+            spool,
+            capture,
+            defined: Mutex::default(),
+            has_unsent: AtomicBool::new(false),
+            flush_wanted: AtomicU64::new(0),
+            flush_done: AtomicU64::new(0),
             ending: Mutex::new(None),
             is_finished: AtomicBool::new(false),
             worker: Mutex::new(None),
-            capture,
         }
     }
 
     /// Records an event that happens now.
-    pub fn offer(&self, event: Event) {
-        let tid = clock::thread_id();
-        let mut open = lock(&self.open);
-        if !open.has_room() {
-            open.dropped += 1;
+    #[inline(always)]
+    pub fn offer(&self, event: &Event) {
+        let encoded = encode(event, 0, |number| self.spool.allocator_position(number));
+        if self.has_unsent.load(Ordering::Relaxed) && !self.send_definitions() {
+            self.spool.count_dropped(record::kind_number(&encoded.slot));
             return;
         }
-        // Read under the lock: within a capture the times then follow the order.
-        let t_ns = clock::monotonic_ns();
-        open.push(Item::Event { t_ns, tid, event });
+        self.spool.push(&encoded);
     }
 
     /// Runs `define` with the definitions made so far; what it returns is added before any later event.
@@ -178,31 +153,51 @@ impl Pipeline {
     pub fn define(&self, define: impl FnOnce(&mut Defined) -> Option<Line>) {
         let mut defined = lock(&self.defined);
         if let Some(line) = define(&mut defined) {
-            lock(&self.open).push(Item::Definition(Box::new(line)));
+            let mut bytes = Vec::new();
+            line.write_to(&mut bytes);
+            if !defined.unsent.is_empty() || !self.spool.push(&encode_definition(&bytes)) {
+                defined.unsent.push(bytes);
+                self.has_unsent.store(true, Ordering::Relaxed);
+            }
         }
+    }
+
+    /// Tries again to add the definitions that found no room.
+    #[cold]
+    fn send_definitions(&self) -> bool {
+        let mut defined = lock(&self.defined);
+        while let Some(line) = defined.unsent.first() {
+            if !self.spool.push(&encode_definition(line)) {
+                return false;
+            }
+            defined.unsent.remove(0);
+        }
+        self.has_unsent.store(false, Ordering::Relaxed);
+        true
     }
 
     /// Waits until everything before this call is in the file, at most `patience`. True if it is.
     pub fn flush(&self, patience: Duration) -> bool {
-        let wanted = lock(&self.open).accepted;
-        self.wait(patience, || self.written.load(Ordering::Acquire) >= wanted)
+        let ticket = self.flush_wanted.fetch_add(1, Ordering::AcqRel) + 1;
+        self.wait(patience, || self.flush_done.load(Ordering::Acquire) >= ticket)
     }
 
-    /// Ends the recording: the worker writes what is left and the footer. Waits at most `patience` for it.
+    /// Ends the recording: the worker writes what is left and the footer. Waits at most `patience` for it; what
+    /// is not written by then stays in the spool, where readers find it.
     pub fn finish(&self, ending: Ending, patience: Duration) {
         lock(&self.ending).get_or_insert(ending);
         if !self.wait(patience, || self.is_finished.load(Ordering::Acquire)) {
-            let left = lock(&self.open).accepted - self.written.load(Ordering::Acquire);
-            report::say(report::Level::Error, format_args!("gave up at exit with {left} records unwritten"));
+            let spool = self.spool.path().display();
+            report::say(report::Level::Warn, format_args!("the last records are still in {spool}"));
         }
         state::set(State::Stopped);
     }
 
-    fn wait(&self, patience: Duration, done: impl Fn() -> bool) -> bool {
+    fn wait(&self, patience: Duration, is_done: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + patience;
-        while !done() {
+        while !is_done() {
             if Instant::now() >= deadline || state::get() == State::Stopped {
-                return done();
+                return is_done();
             }
             if let Some(worker) = &*lock(&self.worker) {
                 worker.unpark();
@@ -220,20 +215,14 @@ impl Pipeline {
         *lock(&self.worker) = Some(worker);
     }
 
-    /// Everything that waits, in order.
-    pub fn take(&self) -> Taken {
-        // Under the lock: a batch that fills up meanwhile would overtake the open one.
-        let mut open = lock(&self.open);
-        let mut items: Vec<_> = self.waiting.try_iter().collect();
-        if !open.batch.is_empty() {
-            items.push(std::mem::replace(&mut open.batch, Vec::with_capacity(BATCH)));
-        }
-        Taken { items, dropped: open.dropped, accepted: open.accepted }
+    /// The last flush that was asked for. All that it wants is in the spool.
+    pub fn flush_wanted(&self) -> u64 {
+        self.flush_wanted.load(Ordering::Acquire)
     }
 
-    /// Says that the first `accepted` items are in the file.
-    pub fn set_written(&self, accepted: u64) {
-        self.written.store(accepted, Ordering::Release);
+    /// Says that this flush, and all before it, have what they want.
+    pub fn set_flushed(&self, ticket: u64) {
+        self.flush_done.store(ticket, Ordering::Release);
     }
 
     /// How the recording is to end, once it is.
@@ -244,23 +233,6 @@ impl Pipeline {
     /// Says that nothing more will be written.
     pub fn set_finished(&self) {
         self.is_finished.store(true, Ordering::Release);
-    }
-}
-
-impl Open {
-    /// One batch is always open: it takes the last events before the drops, and definitions beyond.
-    fn has_room(&self) -> bool {
-        self.batch.len() < BATCH
-    }
-
-    fn push(&mut self, item: Item) {
-        self.accepted += 1;
-        self.batch.push(item);
-        if self.batch.len() >= BATCH && !self.full.is_full() {
-            let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH));
-            // It has room: only this side adds, and under the lock.
-            let _ = self.full.try_send(batch);
-        }
     }
 }
 

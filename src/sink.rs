@@ -1,9 +1,10 @@
-//! The capture file: whole lines only, whatever happens to the disk or to our file descriptor.
+//! The files: the capture, with whole lines only whatever happens to the disk or to our file descriptor, and
+//! the spill file, which holds raw records while the capture cannot keep up.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::mem::ManuallyDrop;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// A capture that is being written.
@@ -21,6 +22,11 @@ impl Sink {
     pub fn new(file: File, path: PathBuf) -> io::Result<Self> {
         let identity = identity(&file.metadata()?);
         Ok(Self { file: ManuallyDrop::new(file), path, identity, length: 0 })
+    }
+
+    /// Bytes of whole lines.
+    pub fn length(&self) -> u64 {
+        self.length
     }
 
     /// Where the capture is.
@@ -57,6 +63,67 @@ impl Sink {
     /// The length counts, too: the inode of a removed capture is given to the next file that is created.
     fn is_ours(&self, metadata: &Metadata) -> bool {
         identity(metadata) == self.identity && metadata.len() == self.length
+    }
+}
+
+/// The spill file, `<capture>.spill`. It is created when it is first needed, and opened for each use: it is
+/// used rarely, and a descriptor of ours would be one more that a host can close.
+pub struct Spill {
+    path: PathBuf,
+    most: u64,
+    exists: bool,
+    has_failed: bool,
+}
+
+/// Bytes that are read back at once: more than enough for what is written at once.
+const READ_AT_ONCE: u64 = 2 << 20;
+
+impl Spill {
+    /// For this capture, with at most so many bytes.
+    pub fn new(capture: &Path, most: u64) -> Self {
+        let mut path = capture.as_os_str().to_owned();
+        path.push(".spill");
+        Self { path: path.into(), most, exists: false, has_failed: false }
+    }
+
+    /// Puts the bytes at that offset, the end of what counts. False if there is no room for them.
+    pub fn append(&mut self, at: u64, bytes: &[u8]) -> bool {
+        if self.has_failed || at + bytes.len() as u64 > self.most {
+            return false;
+        }
+        let written = self.open().and_then(|file| file.write_all_at(bytes, at));
+        // Not said: what is dropped because of it is counted and told.
+        self.has_failed = written.is_err();
+        !self.has_failed
+    }
+
+    /// Reads what counts from one offset to another, or the beginning of it.
+    pub fn read(&mut self, from: u64, to: u64) -> io::Result<Vec<u8>> {
+        let length = (to - from).min(READ_AT_ONCE);
+        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+        self.open()?.read_exact_at(&mut bytes, from)?;
+        Ok(bytes)
+    }
+
+    /// Nothing in it counts any more.
+    pub fn empty(&mut self) {
+        // If it keeps its length it only takes up room.
+        let _ = self.open().and_then(|file| file.set_len(0));
+    }
+
+    /// Removes the file.
+    pub fn remove(&self) {
+        if self.exists {
+            // It may be gone already; nobody needs to know.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
+    fn open(&mut self) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(!self.exists).open(&self.path)?;
+        self.exists = true;
+        Ok(file)
     }
 }
 

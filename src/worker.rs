@@ -1,24 +1,33 @@
-//! The one thread of ours: takes what waits, numbers it, writes it. And how a recording begins.
+//! The one thread of ours: takes what the spool holds, puts it into order, writes it, and only then gives the
+//! room back. And how a recording begins.
 
 use crate::config::{self, Config};
 use crate::output::{self, Output};
-use crate::pipeline::{Item, Pipeline};
+use crate::pipeline::Pipeline;
 use crate::process::Process;
 use crate::report::{self, Level};
-use crate::sink::Sink;
+use crate::sink::{Sink, Spill};
+use crate::spool::Spool;
 use crate::state::{self, State};
 use crate::{clock, guard, interpose, lifecycle};
-use std::time::Duration;
-use tt_memtrace_wire::{Ending, Event, Footer, Header, Line, Lost, Stamp, version};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tt_memtrace_wire::spool::{Batch, Clock, Journal, Scanned, Writer};
+use tt_memtrace_wire::spool::{DURABLE, FREE, IDLE, PENDING, PHASE, SPILLING, WRITING, segment};
+use tt_memtrace_wire::{Ending, Event, Footer, Header, Line, Lost, version};
 
 /// The worker sleeps between these while nothing comes, longer each time.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
-const LONGEST_SLEEP: Duration = Duration::from_millis(20);
-/// Lines are handed to the kernel in about this size.
-const CHUNK: usize = 256 * 1024;
+const LONGEST_SLEEP: Duration = Duration::from_millis(5);
+/// How often the clock is compared with the kernel's.
+const ANCHOR_AGE: Duration = Duration::from_millis(200);
+/// Records that are formatted and written at once. More go to the spill file first, to keep the spool empty.
+const MOST_AT_ONCE: usize = 16 * 1024;
 
-/// Opens the capture and writes its header, on the thread of the first event: a capture exists before that
-/// event's call returns. Gives the recording and what starts its worker, or the line that says why not.
+/// Opens the capture and the spool and writes the header, on the thread of the first event: a capture that
+/// names its spool exists before that event's call returns. Gives the recording and what starts its worker, or
+/// the line that says why not.
 pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), String> {
     if let Some(complaint) = config::switch_complaint(std::env::var_os(&*config::SWITCH.to_string_lossy())) {
         return Err(complaint);
@@ -29,9 +38,8 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
         report::say(Level::Warn, complaint);
     }
     let process = Process::this();
-    let cannot = |path: &std::path::Path, error: &std::io::Error| {
-        format!("cannot write {}: {error}; nothing is recorded", path.display())
-    };
+    let cannot =
+        |path: &Path, error: &io::Error| format!("cannot write {}: {error}; nothing is recorded", path.display());
     let Output { file, path, renamed } =
         output::create(config.output.as_deref(), &process).map_err(|(path, error)| cannot(&path, &error))?;
     if renamed {
@@ -39,16 +47,33 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
     } else {
         report::say(Level::Info, format_args!("recording to {}", path.display()));
     }
+    let spool = create_spool(&process, &path, config.spool_bytes).map_err(|(path, error)| {
+        format!("cannot reserve {} bytes in {}: {error}; nothing is recorded", config.spool_bytes, path.display())
+    })?;
     let mut sink = Sink::new(file, path.clone()).map_err(|error| cannot(&path, &error))?;
     let mut line = Vec::new();
-    Line::Header(header(process)).write_to(&mut line);
+    Line::Header(header(process, &spool)).write_to(&mut line);
     // On a thread of the host, whose signals are not blocked as the worker's are.
     let written = lifecycle::without_signals_of_writing(|| sink.write(&line));
     written.map_err(|error| cannot(&path, &error))?;
-    Ok((Pipeline::new(path), |pipeline| spawn(pipeline, sink)))
+    spool.store(DURABLE, sink.length());
+    let spill = Spill::new(&path, config.spill_bytes);
+    Ok((Pipeline::new(spool, path), |pipeline| spawn(pipeline, sink, spill)))
 }
 
-fn header(process: Process) -> Header {
+/// In memory if possible: a disk under load would make the host's threads wait for it. Else beside the capture.
+fn create_spool(process: &Process, capture: &Path, bytes: u64) -> Result<Spool, (PathBuf, io::Error)> {
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let in_memory = PathBuf::from(format!("/dev/shm/tt-memtrace-{}-{}.spool", process.pid, process.t_ns));
+    let mut beside = capture.as_os_str().to_owned();
+    beside.push(".spool");
+    let beside = PathBuf::from(beside);
+    Spool::create(in_memory, bytes)
+        .or_else(|_| Spool::create(beside.clone(), bytes))
+        .map_err(|error| (beside, error))
+}
+
+fn header(process: Process, spool: &Spool) -> Header {
     Header {
         version: version::CURRENT,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -63,15 +88,16 @@ fn header(process: Process) -> Header {
         wall_ns: process.wall_ns,
         runtime: interpose::runtime(),
         stacks: "none".to_owned(),
-        spool: None,
+        spool: Some(spool.path().to_string_lossy().into_owned()),
         parent: lifecycle::parent(),
     }
 }
 
 /// Starts the thread with all signals blocked: the host's handlers run on the host's threads.
-fn spawn(pipeline: &'static Pipeline, sink: Sink) -> bool {
+fn spawn(pipeline: &'static Pipeline, sink: Sink, spill: Spill) -> bool {
     let spawned = lifecycle::with_signals_blocked(|| {
-        std::thread::Builder::new().name("tt-memtrace".to_owned()).spawn(move || run(pipeline, sink))
+        let worker = std::thread::Builder::new().name("tt-memtrace".to_owned());
+        worker.spawn(move || Worker::new(pipeline, sink, spill).run())
     });
     match spawned {
         Ok(handle) => {
@@ -85,81 +111,238 @@ fn spawn(pipeline: &'static Pipeline, sink: Sink) -> bool {
     }
 }
 
-fn run(pipeline: &Pipeline, sink: Sink) {
-    guard::stay_inside();
-    let mut writer = Writer { sink, lines: Vec::with_capacity(CHUNK), n: 0, dropped: 0 };
-    let mut sleep = SHORTEST_SLEEP;
-    loop {
-        // Asked first: what is taken afterwards is then all there will be.
-        let ending = pipeline.ending();
-        let taken = pipeline.take();
-        let is_idle = taken.items.is_empty();
-        let written = writer.write(taken.items, taken.dropped);
-        if let Err(error) = written {
-            let path = writer.sink.path().display();
-            report::say(Level::Error, format_args!("cannot write {path}: {error}; recording stops here"));
-            state::set(State::Stopped);
-            return pipeline.set_finished();
-        }
-        pipeline.set_written(taken.accepted);
-        if let Some(ending) = ending {
-            // A failure here loses the footer alone; the capture then reads as one of a killed process.
-            let _ = writer.footer(ending);
-            return pipeline.set_finished();
-        }
-        if is_idle {
-            std::thread::park_timeout(sleep);
-            sleep = (sleep * 2).min(LONGEST_SLEEP);
-        } else {
-            sleep = SHORTEST_SLEEP;
-        }
-    }
-}
-
-struct Writer {
+struct Worker {
+    pipeline: &'static Pipeline,
+    spool: &'static Spool,
     sink: Sink,
+    spill: Spill,
+    /// What the files hold.
+    journal: Journal,
+    batch: Batch,
+    /// How far each segment was read in this round.
+    scanned: Vec<Option<Scanned>>,
     lines: Vec<u8>,
-    /// The number of the last event.
-    n: u64,
-    /// Refused events that the capture already tells of.
-    dropped: u64,
+    raw: Vec<u8>,
 }
 
-impl Writer {
-    fn write(&mut self, batches: Vec<Vec<Item>>, dropped: u64) -> std::io::Result<()> {
-        for item in batches.into_iter().flatten() {
-            match item {
-                Item::Event { t_ns, tid, event } => self.event(t_ns, tid, event),
-                Item::Definition(line) => line.write_to(&mut self.lines),
+/// What a round found to do.
+#[derive(PartialEq, Eq)]
+enum Round {
+    /// Nothing: all is in the file.
+    Idle,
+    /// All that was found is in the file.
+    Written,
+    /// Some of it waits in the spill file or the spool.
+    Behind,
+}
+
+impl Worker {
+    fn new(pipeline: &'static Pipeline, sink: Sink, spill: Spill) -> Self {
+        let spool = &pipeline.spool;
+        let journal = Journal { capture_bytes: sink.length(), ..Journal::default() };
+        let scanned = vec![None; spool.layout().n_segments];
+        let (lines, raw) = (Vec::new(), Vec::new());
+        Self { pipeline, spool, sink, spill, journal, batch: Batch::default(), scanned, lines, raw }
+    }
+
+    fn run(mut self) {
+        guard::stay_inside();
+        self.spool.prefault();
+        let mut sleep = SHORTEST_SLEEP;
+        let mut anchored = Instant::now();
+        loop {
+            // Asked first: what is found afterwards is all that they can want.
+            let (ending, ticket) = (self.pipeline.ending(), self.pipeline.flush_wanted());
+            if anchored.elapsed() > ANCHOR_AGE {
+                self.spool.renew_anchor();
+                anchored = Instant::now();
             }
-            if self.lines.len() >= CHUNK {
-                self.hand_over()?;
+            let round = match self.round() {
+                Ok(round) => round,
+                Err(error) => return self.give_up(&error),
+            };
+            if round != Round::Behind {
+                self.pipeline.set_flushed(ticket);
+            }
+            match (round, ending) {
+                (Round::Idle, Some(ending)) => return self.finish(ending),
+                (Round::Idle, None) => {
+                    std::thread::park_timeout(sleep);
+                    sleep = (sleep * 2).min(LONGEST_SLEEP);
+                }
+                _ => sleep = SHORTEST_SLEEP,
             }
         }
-        if dropped > self.dropped {
-            let lost = Lost { dropped: dropped - self.dropped };
-            self.dropped = dropped;
-            self.event(clock::monotonic_ns(), clock::thread_id(), Event::Lost(lost));
+    }
+
+    /// Takes everything that is in the spool and writes it, or, if that is too much at once, moves it to the
+    /// spill file and writes the oldest of that.
+    fn round(&mut self) -> io::Result<Round> {
+        self.collect();
+        let is_behind = self.journal.spilled_bytes > self.journal.unspilled_bytes;
+        let n_dropped = self.spool.n_dropped();
+        if self.batch.is_empty() && !is_behind && n_dropped == self.journal.dropped {
+            return Ok(Round::Idle);
         }
-        self.hand_over()
-    }
-
-    fn event(&mut self, t_ns: u64, tid: u32, event: Event) {
-        self.n += 1;
-        Line::Event(Stamp { n: self.n, t_ns, tid, ctx: 0 }, event).write_to(&mut self.lines);
-    }
-
-    fn footer(&mut self, ended: Ending) -> std::io::Result<()> {
-        let footer = Footer { t_ns: clock::monotonic_ns(), recorded: self.n, dropped: self.dropped, ended };
-        Line::Footer(footer).write_to(&mut self.lines);
-        self.hand_over()
-    }
-
-    fn hand_over(&mut self) -> std::io::Result<()> {
-        if !self.lines.is_empty() {
-            self.sink.write(&self.lines)?;
-            self.lines.clear();
+        if !is_behind && self.batch.len() <= MOST_AT_ONCE {
+            self.write(self.journal, true, n_dropped)?;
+            return Ok(Round::Written);
         }
+        if !self.batch.is_empty() {
+            self.move_to_spill();
+        }
+        if self.journal.spilled_bytes == self.journal.unspilled_bytes {
+            // The spill file cannot be written: the slower way.
+            self.collect();
+            self.write(self.journal, true, n_dropped)?;
+            return Ok(Round::Behind);
+        }
+        self.batch.clear();
+        let bytes = self.spill.read(self.journal.unspilled_bytes, self.journal.spilled_bytes)?;
+        let taken = self.batch.read_spilled(&bytes, MOST_AT_ONCE) as u64;
+        let unspilled_bytes = self.journal.unspilled_bytes + taken;
+        self.write(Journal { unspilled_bytes, ..self.journal }, false, n_dropped)?;
+        if self.journal.unspilled_bytes == self.journal.spilled_bytes {
+            self.journal.spilled_bytes = 0;
+            self.journal.unspilled_bytes = 0;
+            self.store(DURABLE, self.journal);
+            self.spill.empty();
+        }
+        Ok(Round::Behind)
+    }
+
+    /// Reads all segments twice. The second time finds causes of what the first one found: they were committed
+    /// before their effects, but perhaps in a segment that had been passed already.
+    fn collect(&mut self) {
+        let layout = self.spool.layout();
+        let load = |at: usize| self.spool.load(at);
+        self.batch.clear();
+        for segment in 0..layout.n_segments {
+            self.scanned[segment] = self.batch.scan(layout, &load, segment, None, u64::MAX);
+        }
+        if self.batch.is_empty() {
+            // Segments of threads that ended with nothing left to read.
+            return self.free_segments();
+        }
+        let newest = self.batch.newest();
+        for segment in 0..layout.n_segments {
+            let from = self.scanned[segment].map(|scanned| scanned.read);
+            let again = self.batch.scan(layout, &load, segment, from, newest);
+            self.scanned[segment] = again.or(self.scanned[segment]);
+        }
+        self.batch.sort();
+    }
+
+    /// Writes the batch to the capture.
+    fn write(&mut self, mut journal: Journal, is_from_spool: bool, n_dropped: u64) -> io::Result<()> {
+        self.lines.clear();
+        let spool = self.spool;
+        let allocator = |position| spool.allocator_number(position);
+        let mut writer = Writer { n: journal.n, clock: Clock::load(|at| spool.load(at)), allocator };
+        for record in self.batch.records() {
+            writer.write(record, &mut self.lines);
+        }
+        if n_dropped > journal.dropped {
+            let lost = Event::Lost(Lost { dropped: n_dropped - journal.dropped });
+            writer.event(clock::monotonic_ns(), clock::thread_id(), 0, lost, &mut self.lines);
+            journal.dropped = n_dropped;
+        }
+        journal.n = writer.n;
+        journal.capture_bytes += self.lines.len() as u64;
+        self.announce(WRITING, journal, is_from_spool);
+        self.sink.write(&self.lines)?;
+        self.settle(journal, is_from_spool);
         Ok(())
+    }
+
+    /// Moves the batch to the spill file. If that is full or cannot be written the batch stays in the spool,
+    /// and when that is full, events are dropped and counted.
+    fn move_to_spill(&mut self) {
+        self.raw.clear();
+        self.batch.to_spill(&mut self.raw);
+        let spilled_bytes = self.journal.spilled_bytes + self.raw.len() as u64;
+        let journal = Journal { spilled_bytes, ..self.journal };
+        self.announce(SPILLING, journal, true);
+        if self.spill.append(self.journal.spilled_bytes, &self.raw) {
+            self.settle(journal, true);
+        } else {
+            self.withdraw();
+        }
+    }
+
+    /// Writes down what will be true once the file has its new length.
+    fn announce(&self, phase: u64, journal: Journal, is_from_spool: bool) {
+        self.store(PENDING, journal);
+        if is_from_spool {
+            self.store_reads(segment::PENDING_READ);
+        }
+        self.spool.store(PHASE, phase);
+    }
+
+    /// The file has it: makes it true, and gives the room back.
+    fn settle(&mut self, journal: Journal, is_from_spool: bool) {
+        self.journal = journal;
+        self.store(DURABLE, journal);
+        if is_from_spool {
+            self.store_reads(segment::READ);
+        }
+        self.spool.store(PHASE, IDLE);
+        if is_from_spool {
+            self.free_segments();
+        }
+    }
+
+    /// The file does not have it: nothing has changed.
+    fn withdraw(&self) {
+        self.spool.store(PHASE, IDLE);
+        let layout = self.spool.layout();
+        for segment in 0..layout.n_segments {
+            let read = self.spool.load(layout.segment_word(segment, segment::READ));
+            self.spool.store(layout.segment_word(segment, segment::PENDING_READ), read);
+        }
+    }
+
+    fn store(&self, at: usize, journal: Journal) {
+        for (i, word) in journal.to_words().into_iter().enumerate() {
+            self.spool.store(at + i, word);
+        }
+    }
+
+    fn store_reads(&self, word: usize) {
+        for (segment, scanned) in self.scanned.iter().enumerate() {
+            if let Some(Scanned { generation, read, .. }) = scanned {
+                let at = self.spool.layout().segment_word(segment, word);
+                self.spool.store(at, generation << 32 | *read as u64);
+            }
+        }
+    }
+
+    fn free_segments(&self) {
+        for (segment, scanned) in self.scanned.iter().enumerate() {
+            if let Some(Scanned { generation, is_done: true, .. }) = scanned {
+                let at = self.spool.layout().segment_word(segment, segment::STATE);
+                self.spool.store(at, generation << 32 | FREE);
+            }
+        }
+    }
+
+    /// Recording stops; what is in the spool stays there for readers.
+    fn give_up(&self, error: &io::Error) {
+        let path = self.sink.path().display();
+        report::say(Level::Error, format_args!("cannot write {path}: {error}; recording stops here"));
+        state::set(State::Stopped);
+        self.pipeline.set_finished();
+    }
+
+    fn finish(mut self, ended: Ending) {
+        let Journal { n: recorded, dropped, .. } = self.journal;
+        self.lines.clear();
+        Line::Footer(Footer { t_ns: clock::monotonic_ns(), recorded, dropped, ended }).write_to(&mut self.lines);
+        // A failure here loses the footer alone; the capture then reads as one of a killed process.
+        if self.sink.write(&self.lines).is_ok() {
+            self.spool.remove();
+            self.spill.remove();
+        }
+        self.pipeline.set_finished();
     }
 }

@@ -69,7 +69,7 @@ unsafe fn record_alloc(buffer: Buffer) -> Option<()> {
     }
     // SAFETY: the caller's contract.
     let (page_size_bytes, per_bank_bytes) = unsafe { readers.sizes(buffer) };
-    pipeline.offer(Event::Alloc(Alloc {
+    pipeline.offer(&Event::Alloc(Alloc {
         place,
         allocator: allocator.map(devices::number),
         buffer_type: facts.buffer_type,
@@ -112,7 +112,7 @@ unsafe fn record_dealloc(buffer: Buffer) -> Option<()> {
     // SAFETY: a live buffer's device is live.
     let place = unsafe { devices::place(pipeline, facts.device) }?;
     let hooked = is_hooked(&facts);
-    pipeline.offer(Event::Dealloc(Dealloc {
+    pipeline.offer(&Event::Dealloc(Dealloc {
         place,
         buffer_type: facts.buffer_type,
         address: facts.address,
@@ -156,7 +156,7 @@ unsafe fn record_retained(buffer: Buffer) -> Option<()> {
     // SAFETY: a live buffer's device is live.
     let place = unsafe { devices::place(pipeline, facts.device) }?;
     let Facts { buffer_type, address, unique_id, .. } = facts;
-    pipeline.offer(Event::Retained { place, buffer_type, address, unique_id });
+    pipeline.offer(&Event::Retained { place, buffer_type, address, unique_id });
     Some(())
 }
 

@@ -321,7 +321,7 @@ extern "C-unwind" fn mesh_close(mesh: *mut c_void) -> bool {
     drop(closing);
     guard::enter(|| {
         if let (Some(pipeline), Some(mesh_id)) = (pipeline::running(), mesh_id) {
-            pipeline.offer(Event::Close { mesh_id });
+            pipeline.offer(&Event::Close { mesh_id });
         }
     });
     result
@@ -342,7 +342,7 @@ extern "C-unwind" fn deallocate_buffers(allocator: *mut c_void) {
                 (false, true) => SweepCause::Exit,
                 (false, false) => SweepCause::Call,
             };
-            pipeline.offer(Event::Sweep { allocator: number(allocator), cause });
+            pipeline.offer(&Event::Sweep { allocator: number(allocator), cause });
         }
     });
     // SAFETY: the arguments are passed on as they came.

@@ -60,7 +60,7 @@ extern "C-unwind" fn track_program(tracker: Tracker, program: *mut c_void, devic
         let Some(pipeline) = pipeline::started() else { return };
         // SAFETY: the runtime calls us with a live device.
         if let Some(place) = unsafe { devices::place(pipeline, device) } {
-            pipeline.offer(Event::ProgramRun { program, place });
+            pipeline.offer(&Event::ProgramRun { program, place });
         }
     });
 }
@@ -145,7 +145,7 @@ extern "C-unwind" fn track_deallocate_cb(tracker: Tracker, device: Device) {
         // With neither there is nothing to say: it would release everything everywhere.
         if place.is_some() || program.is_some() {
             forget(pipeline, program);
-            pipeline.offer(Event::CbDealloc(CbDealloc { place, program }));
+            pipeline.offer(&Event::CbDealloc(CbDealloc { place, program }));
         }
     });
 }
@@ -167,7 +167,7 @@ extern "C-unwind" fn program_destructor(program: ProgramImpl) {
         if let (Some(pipeline), Some(_)) = (pipeline::running(), id)
             && forget(pipeline, id)
         {
-            pipeline.offer(Event::CbDealloc(CbDealloc { place: None, program: id }));
+            pipeline.offer(&Event::CbDealloc(CbDealloc { place: None, program: id }));
         }
     });
 }

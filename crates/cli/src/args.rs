@@ -37,6 +37,10 @@ pub enum Verb {
     /// Which events were recorded? Prints them as JSON lines
     #[command(after_help = "Example: tt-memtrace parse --kind alloc,dealloc run.jsonl | head")]
     Parse(Parse),
+    /// What did a killed process record last? Completes its capture from what it left in memory
+    #[command(after_help = "Example: tt-memtrace recover tt-memtrace-train.20260102-030405/\n\n\
+        Every other verb does this by itself when it opens such a capture.")]
+    Recover(Recover),
     /// Why is nothing recorded here? Checks the library, the environment and the runtime
     #[command(after_help = "Example: tt-memtrace doctor -- python train.py")]
     Doctor(Doctor),
@@ -139,6 +143,14 @@ pub struct Parse {
     /// Only lines of these kinds
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub kind: Vec<String>,
+    /// The captures.
+    #[command(flatten)]
+    pub captures: Captures,
+}
+
+/// Options of `recover`.
+#[derive(clap::Args)]
+pub struct Recover {
     /// The captures.
     #[command(flatten)]
     pub captures: Captures,

@@ -1,11 +1,11 @@
 //! Reads a capture line by line. Nothing a file holds can crash, hang or exhaust the reader.
 
-use crate::exit;
+use crate::{exit, recover};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use tt_memtrace_wire::{Footer, Header, Line, LineError, version};
+use tt_memtrace_wire::{Footer, Header, Line, LineError, Recovery, version};
 
 /// No line of a capture is nearly as long; a longer one is somebody else's file.
 const MAX_LINE_BYTES: usize = 16 << 20;
@@ -18,6 +18,8 @@ pub struct Capture {
     pub header: Header,
     /// Its last line, once it was read.
     pub footer: Option<Footer>,
+    /// What was added from the spool of a killed process, once that line was read.
+    pub recovery: Option<Recovery>,
     /// Whether the file ends within a line. Normal after a kill, and while the process still writes.
     pub is_torn: bool,
     /// Lines of kinds that a later version added.
@@ -26,8 +28,15 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Opens a capture and reads its header.
+    /// Opens a capture and reads its header. If its process was killed and left a spool, the capture is
+    /// completed from that first.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
+        let capture = Self::open_as_is(path)?;
+        if recover::complete_and_say(path, &capture.header) { Self::open_as_is(path) } else { Ok(capture) }
+    }
+
+    /// Opens a capture as it lies there.
+    pub fn open_as_is(path: &Path) -> Result<Self, CaptureError> {
         let at = |line, problem| CaptureError { path: path.to_owned(), line, problem };
         let file = open_regular(path).map_err(|error| at(None, Problem::Io(error)))?;
         let mut lines =
@@ -52,7 +61,7 @@ impl Capture {
             return Err(at(Some(1), Problem::NewerMajor(format!("version {}", header.version))));
         }
         let is_torn = end == LineEnd::Torn;
-        Ok(Self { path: path.to_owned(), header, footer: None, is_torn, n_unknown: 0, lines })
+        Ok(Self { path: path.to_owned(), header, footer: None, recovery: None, is_torn, n_unknown: 0, lines })
     }
 
     /// The next line after the header; nothing at the end.
@@ -67,6 +76,7 @@ impl Capture {
                 match &line {
                     Line::Unknown(_) => self.n_unknown += 1,
                     Line::Footer(footer) => self.footer = Some(*footer),
+                    Line::Recovery(recovery) => self.recovery = Some(*recovery),
                     _ => {}
                 }
                 Ok(Some(line))

@@ -4,6 +4,7 @@ mod demo;
 mod doctor;
 mod leaks;
 mod parse;
+mod recover;
 mod run;
 mod snapshot;
 mod stats;
@@ -22,6 +23,7 @@ pub fn run(verb: Verb) -> anyhow::Result<u8> {
         Verb::Leaks(leaks) => leaks::run(&leaks, out),
         Verb::Snapshot(snapshot) => snapshot::run(&snapshot, out),
         Verb::Parse(parse) => parse::run(&parse, out),
+        Verb::Recover(recover) => recover::run(&recover, out),
         Verb::Doctor(doctor) => doctor::run(&doctor, out),
         Verb::Demo(demo) => demo::run(&demo, out),
     }?;

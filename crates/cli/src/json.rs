@@ -69,6 +69,7 @@ pub fn process(replay: &Replay, more: Value) -> Value {
         "wall_ns": int(header.wall_ns),
         "n_events": int(replay.n_events),
         "n_dropped": int(replay.n_dropped),
+        "n_unfinished": int(replay.n_unfinished),
         "seconds": seconds(replay.last.t_ns, header),
         "status": replay.status.name(),
         "is_torn": replay.is_torn,

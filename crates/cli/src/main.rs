@@ -11,6 +11,7 @@ mod left;
 mod liveness;
 mod output;
 mod preload;
+mod recover;
 mod render;
 mod replay;
 mod sources;

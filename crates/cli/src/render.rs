@@ -151,6 +151,9 @@ pub fn first_line(replay: &Replay) -> String {
         seconds(replay.last.t_ns, header),
         replay.status,
     );
+    if replay.n_unfinished > 0 {
+        line.push_str(&format!(", {} cut off", count(replay.n_unfinished, "event")));
+    }
     if replay.is_torn && replay.status != Status::Running {
         line.push_str(", last line torn");
     }

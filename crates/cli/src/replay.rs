@@ -96,6 +96,8 @@ pub struct Replay {
     pub status: Status,
     /// Events that were dropped.
     pub n_dropped: u64,
+    /// Events that were being recorded when the process was killed.
+    pub n_unfinished: u64,
     /// Whether the file ends within a line.
     pub is_torn: bool,
     /// Lines of kinds that a later version added.
@@ -144,6 +146,7 @@ pub fn observed(path: &Path, observer: &mut Observer<'_>) -> anyhow::Result<Repl
     let at_end = ledger.snapshot().chips();
     let status = Status::of(&capture);
     let n_dropped = ledger.n_dropped().max(capture.footer.map_or(0, |footer| footer.dropped));
+    let n_unfinished = capture.recovery.map_or(0, |recovery| recovery.unfinished);
     let Capture { path, header, is_torn, n_unknown, .. } = capture;
     Ok(Replay {
         path,
@@ -155,6 +158,7 @@ pub fn observed(path: &Path, observer: &mut Observer<'_>) -> anyhow::Result<Repl
         at,
         status,
         n_dropped,
+        n_unfinished,
         is_torn,
         n_unknown,
         missing_parent,

@@ -94,7 +94,7 @@ impl Ledger {
                 self.places.define_allocator(allocator);
             }
             Line::Cores(cores) => self.circular.define_cores(cores),
-            Line::Header(_) | Line::Footer(_) | Line::Unknown(_) => {}
+            Line::Header(_) | Line::Footer(_) | Line::Recovery(_) | Line::Unknown(_) => {}
         }
         Effect::Nothing
     }

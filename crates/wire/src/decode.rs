@@ -5,7 +5,7 @@ use crate::event::{
     Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Lost, Place, Stamp, SweepCause,
 };
 use crate::line::{
-    Allocator, Bank, Cores, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Runtime,
+    Allocator, Bank, Cores, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Recovery, Runtime,
 };
 use crate::version::{SCHEMA, Version};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
@@ -75,6 +75,9 @@ struct Fields<'a> {
     name: Option<Cow<'a, str>>,
     dropped: Option<Number>,
     recorded: Option<Number>,
+    recovered: Option<Number>,
+    unfinished: Option<Number>,
+    unreadable: Option<Number>,
     #[serde(borrow)]
     ended: Option<Cow<'a, str>>,
     chips: Option<Vec<u32>>,
@@ -146,6 +149,7 @@ impl Fields<'_> {
             "allocator" => Line::Allocator(self.allocator_definition()?),
             "cores" => Line::Cores(self.core_set()?),
             "footer" => Line::Footer(self.footer()?),
+            "recovery" => Line::Recovery(self.recovery()?),
             _ => match self.event()? {
                 Some(event) => Line::Event(self.stamp()?, event),
                 None => Line::Unknown(self.kind.into_owned()),
@@ -294,6 +298,16 @@ impl Fields<'_> {
             recorded: self.number("recorded", self.recorded)?,
             dropped: self.number("dropped", self.dropped)?,
             ended: self.value_in("ended", &Ending::ALL, self.ended.as_deref())?,
+        })
+    }
+
+    fn recovery(&self) -> Result<Recovery, LineError> {
+        Ok(Recovery {
+            recorded: self.number("recorded", self.recorded)?,
+            recovered: self.number("recovered", self.recovered)?,
+            dropped: self.number("dropped", self.dropped)?,
+            unfinished: self.number("unfinished", self.unfinished)?,
+            unreadable: self.number("unreadable", self.unreadable)?,
         })
     }
 

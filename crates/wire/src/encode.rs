@@ -3,7 +3,7 @@
 
 use crate::SweepCause;
 use crate::event::{Alloc, CbAlloc, CbDealloc, Dealloc, Event, Place, Stamp};
-use crate::line::{Allocator, Cores, Ending, Footer, Header, Line, Mesh};
+use crate::line::{Allocator, Cores, Ending, Footer, Header, Line, Mesh, Recovery};
 use crate::version::SCHEMA;
 
 /// Integers above this lose digits in readers whose only number is a double, so they are written as strings.
@@ -17,6 +17,7 @@ pub(crate) fn line(line: &Line, out: &mut Vec<u8>) {
         Line::Cores(cores) => cores_line(cores, out),
         Line::Event(stamp, event) => event_line(*stamp, event, out),
         Line::Footer(footer) => footer_line(footer, out),
+        Line::Recovery(recovery) => recovery_line(recovery, out),
         Line::Unknown(kind) => Object::of_kind(out, kind).end_line(),
     }
 }
@@ -90,6 +91,16 @@ fn footer_line(footer: &Footer, out: &mut Vec<u8>) {
     o.number("recorded", footer.recorded);
     o.number("dropped", footer.dropped);
     o.text("ended", name_in(&Ending::ALL, footer.ended));
+    o.end_line();
+}
+
+fn recovery_line(recovery: &Recovery, out: &mut Vec<u8>) {
+    let mut o = Object::of_kind(out, "recovery");
+    o.number("recorded", recovery.recorded);
+    o.number("recovered", recovery.recovered);
+    o.number("dropped", recovery.dropped);
+    o.number("unfinished", recovery.unfinished);
+    o.number("unreadable", recovery.unreadable);
     o.end_line();
 }
 

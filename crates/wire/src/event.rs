@@ -120,6 +120,18 @@ impl BufferLayout {
         (Self::BlockSharded, "BLOCK_SHARDED"),
     ];
 
+    /// The runtime's number for this layout.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Interleaved => 0,
+            Self::SingleBank => 1,
+            Self::HeightSharded => 2,
+            Self::WidthSharded => 3,
+            Self::BlockSharded => 4,
+            Self::Unknown(number) => number,
+        }
+    }
+
     /// The layout of a name as [`fmt::Display`] writes it.
     pub fn from_name(name: &str) -> Option<Self> {
         let known = Self::KNOWN.into_iter().find(|(_, known)| *known == name).map(|(layout, _)| layout);

@@ -9,6 +9,8 @@
 pub mod event;
 pub mod line;
 pub mod names;
+pub mod record;
+pub mod spool;
 pub mod version;
 
 mod decode;
@@ -19,6 +21,6 @@ pub use event::{
     SweepCause,
 };
 pub use line::{
-    Allocator, Bank, Cores, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Runtime,
+    Allocator, Bank, Cores, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Recovery, Runtime,
 };
 pub use version::Version;

@@ -19,6 +19,8 @@ pub enum Line {
     Event(Stamp, Event),
     /// The last line. Where it is missing, the process was killed or is still running.
     Footer(Footer),
+    /// Stands at the end of a capture whose process was killed and whose last events came from its spool.
+    Recovery(Recovery),
     /// A kind that a later minor version added; readers pass over it.
     Unknown(String),
 }
@@ -168,6 +170,21 @@ pub struct Footer {
     pub dropped: u64,
     /// How the process ended.
     pub ended: Ending,
+}
+
+/// What a killed process left in its spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recovery {
+    /// The number of events in this file: the last `n`.
+    pub recorded: u64,
+    /// The events among them that came from the spool.
+    pub recovered: u64,
+    /// Events refused for want of room.
+    pub dropped: u64,
+    /// Events that were being recorded when the process died: at most one per thread.
+    pub unfinished: u64,
+    /// Records that this version could not read.
+    pub unreadable: u64,
 }
 
 impl Line {

@@ -154,6 +154,9 @@ fn line() -> impl Strategy<Value = Line> {
         ),
         1 => (any::<u32>(), prop::collection::vec(range, 0..4))
             .prop_map(|(cores, ranges)| Line::Cores(Cores { cores, ranges })),
+        1 => any::<[u64; 5]>().prop_map(|[recorded, recovered, dropped, unfinished, unreadable]| {
+            Line::Recovery(Recovery { recorded, recovered, dropped, unfinished, unreadable })
+        }),
         1 => (number(), number(), number(), ending)
             .prop_map(|(t_ns, recorded, dropped, ended)| Line::Footer(Footer { t_ns, recorded, dropped, ended })),
     ]

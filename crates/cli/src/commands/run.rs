@@ -2,6 +2,7 @@
 //! signals are its own, and a problem of the recorder never changes them.
 
 use crate::args::Run;
+use crate::capture::Capture;
 use crate::exit::{self, Usage, say};
 use crate::output::{Output, Unusable};
 use crate::{preload, render, replay, variables};
@@ -42,7 +43,7 @@ pub fn run(args: &Run) -> anyhow::Result<u8> {
     let code = match start(&mut command, &args.command) {
         Ok(child) => {
             let code = status_code(wait(child)?);
-            if recording.is_ok() && !args.quiet {
+            if recording.is_ok() {
                 conclude(&output, args);
             }
             code
@@ -131,6 +132,13 @@ fn not_started(program: &OsStr, error: &io::Error) -> u8 {
 /// Says on stderr what was recorded and which command shows more.
 fn conclude(output: &Output, args: &Run) {
     let captures = output.captures();
+    for path in &captures {
+        // Opening completes what a killed process left; what cannot be read is said by the summary.
+        drop(Capture::open(path));
+    }
+    if args.quiet {
+        return;
+    }
     if captures.is_empty() {
         let words = args.command.iter().map(|word| render::shell_word(word)).collect::<Vec<_>>();
         let doctor = format!("tt-memtrace doctor -- {}", words.join(" "));

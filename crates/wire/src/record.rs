@@ -1,0 +1,373 @@
+//! An event as 64 bytes: what a thread of the host leaves in the spool, and what a reader makes of it.
+//!
+//! ```text
+//! word 0   clock                               (written by the spool)
+//! word 1   kind | flags << 8 | slots << 16 | tid << 32
+//! word 2   place | ctx << 32
+//! word 3-6 depends on the kind
+//! word 7   commit                              (written by the spool, last)
+//! ```
+//!
+//! What does not fit goes on in whole slots behind the first one: names, definitions (as their JSON lines), and
+//! allocations with a figure of unusual size.
+
+use crate::event::{Alloc, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Place, SweepCause};
+
+/// The 64-bit words of a record.
+pub const WORDS: usize = 8;
+/// The bytes of a record.
+pub const BYTES: usize = 8 * WORDS;
+/// The most slots one record may take; what is longer is cut.
+pub const MOST_SLOTS: usize = 240;
+/// The bytes that follow a first slot at most.
+pub const MOST_TAIL: usize = (MOST_SLOTS - 1) * BYTES;
+
+/// The words of one slot.
+pub type Slot = [u64; WORDS];
+
+/// What a record is, in the low byte of word 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// An allocation.
+    Alloc = 1,
+    /// A deallocation.
+    Dealloc,
+    /// A deallocation that did not happen.
+    Retained,
+    /// A circular buffer.
+    CbAlloc,
+    /// The end of circular buffers.
+    CbDealloc,
+    /// A program's launch.
+    ProgramRun,
+    /// An allocator's sweep.
+    Sweep,
+    /// A mesh device's close.
+    Close,
+    /// A fork.
+    Fork,
+    /// A mark.
+    Mark,
+    /// The beginning of an operation.
+    OpBegin,
+    /// The end of an operation.
+    OpEnd,
+    /// A definition: the tail is its JSON line.
+    Definition,
+}
+
+impl Kind {
+    /// All kinds, in the order of their numbers, with the names their lines carry.
+    pub const ALL: [(Self, &'static str); 13] = [
+        (Self::Alloc, "alloc"),
+        (Self::Dealloc, "dealloc"),
+        (Self::Retained, "retained"),
+        (Self::CbAlloc, "cb_alloc"),
+        (Self::CbDealloc, "cb_dealloc"),
+        (Self::ProgramRun, "program_run"),
+        (Self::Sweep, "sweep"),
+        (Self::Close, "close"),
+        (Self::Fork, "fork"),
+        (Self::Mark, "mark"),
+        (Self::OpBegin, "op_begin"),
+        (Self::OpEnd, "op_end"),
+        (Self::Definition, "definition"),
+    ];
+
+    fn from_number(number: u64) -> Option<Self> {
+        Self::ALL.into_iter().map(|(kind, _)| kind).find(|kind| u64::from(*kind as u8) == number)
+    }
+}
+
+mod flag {
+    pub const HAS_PLACE: u64 = 1;
+    pub const IS_MESH: u64 = 1 << 1;
+    pub const HAS_ID: u64 = 1 << 2;
+    pub const HAS_SECOND: u64 = 1 << 3;
+    pub const IS_VIEW: u64 = 1 << 4;
+    pub const IS_HOOKED: u64 = 1 << 5;
+    pub const IS_WIDE: u64 = 1 << 6;
+    pub const HAS_CORES: u64 = 1 << 7;
+}
+
+/// A record that is ready for the spool, but for clock and commit word.
+pub struct Encoded<'a> {
+    /// The first slot.
+    pub slot: Slot,
+    /// What follows it, padded to whole slots by the spool.
+    pub tail: Tail<'a>,
+}
+
+/// What follows the first slot.
+pub enum Tail<'a> {
+    /// Nothing: nearly always.
+    None,
+    /// One more slot.
+    Slot(Slot),
+    /// Bytes; their number is in word 3.
+    Bytes(&'a [u8]),
+}
+
+/// A record as it was read.
+pub enum Decoded {
+    /// An event and its context.
+    Event(Event, u32),
+    /// The JSON line of a definition, with its newline.
+    Definition(Vec<u8>),
+}
+
+/// Numbers of allocators are kept in a table of the spool; a record carries the position.
+pub const MOST_ALLOCATORS: usize = 512;
+/// The position that means "none".
+const NO_ALLOCATOR: u64 = 0xfff;
+
+/// Encodes an event. `position` gives the place of an allocator in the spool's table, if there is room.
+#[inline(always)]
+pub fn encode(event: &Event, ctx: u32, position: impl FnOnce(u64) -> Option<u64>) -> Encoded<'_> {
+    match event {
+        Event::Alloc(alloc) => encode_alloc(alloc, ctx, position),
+        Event::Dealloc(dealloc) => {
+            let Dealloc { place, buffer_type, address, size_bytes, unique_id, hooked } = *dealloc;
+            let flags = when(unique_id.is_some(), flag::HAS_ID)
+                | when(size_bytes.is_some(), flag::HAS_SECOND)
+                | when(hooked, flag::IS_HOOKED);
+            let payload = [address, size_bytes.unwrap_or(0), unique_id.unwrap_or(0), number(buffer_type)];
+            short(Kind::Dealloc, flags, Some(place), ctx, payload)
+        }
+        Event::Retained { place, buffer_type, address, unique_id } => {
+            let flags = when(unique_id.is_some(), flag::HAS_ID);
+            let payload = [*address, 0, unique_id.unwrap_or(0), number(*buffer_type)];
+            short(Kind::Retained, flags, Some(*place), ctx, payload)
+        }
+        Event::CbAlloc(cb) => {
+            let CbAlloc { place, program, cores, address, size_bytes, globally_allocated } = *cb;
+            let flags = when(program.is_some(), flag::HAS_ID) | when(globally_allocated, flag::IS_VIEW);
+            let payload = [address, size_bytes, program.unwrap_or(0), u64::from(cores)];
+            short(Kind::CbAlloc, flags, Some(place), ctx, payload)
+        }
+        Event::CbDealloc(CbDealloc { place, program }) => {
+            let flags = when(program.is_some(), flag::HAS_ID);
+            short(Kind::CbDealloc, flags, *place, ctx, [0, 0, program.unwrap_or(0), 0])
+        }
+        Event::ProgramRun { program, place } => {
+            short(Kind::ProgramRun, 0, Some(*place), ctx, [0, 0, *program, 0])
+        }
+        Event::Sweep { allocator, cause } => {
+            let cause = SweepCause::ALL.iter().position(|(known, _)| known == cause).unwrap_or(0);
+            short(Kind::Sweep, 0, None, ctx, [*allocator, cause as u64, 0, 0])
+        }
+        Event::Close { mesh_id } => short(Kind::Close, 0, Some(Place::Mesh(*mesh_id)), ctx, [0; 4]),
+        Event::Fork { token } => short(Kind::Fork, 0, None, ctx, [*token, 0, 0, 0]),
+        Event::Mark { name } => long(Kind::Mark, ctx, name.as_bytes()),
+        Event::OpBegin { name } => long(Kind::OpBegin, ctx, name.as_bytes()),
+        // Losses are told by whoever reads the spool, never put into it.
+        Event::OpEnd | Event::Lost(_) => short(Kind::OpEnd, 0, None, ctx, [0; 4]),
+    }
+}
+
+/// Encodes a definition from its JSON line, newline included.
+pub fn encode_definition(line: &[u8]) -> Encoded<'_> {
+    long(Kind::Definition, 0, line)
+}
+
+#[inline(always)]
+fn encode_alloc(alloc: &Alloc, ctx: u32, position: impl FnOnce(u64) -> Option<u64>) -> Encoded<'static> {
+    let flags = when(alloc.unique_id.is_some(), flag::HAS_ID)
+        | when(!alloc.owns_data, flag::IS_VIEW)
+        | when(alloc.hooked, flag::IS_HOOKED)
+        | when(alloc.n_cores.is_some(), flag::HAS_CORES);
+    let n_cores = u64::from(alloc.n_cores.unwrap_or(0));
+    let unique_id = alloc.unique_id.unwrap_or(0);
+    let (buffer_type, layout) = (number(alloc.buffer_type), u64::from(alloc.layout.number()));
+    let allocator = match alloc.allocator {
+        None => Some(NO_ALLOCATOR),
+        Some(number) => position(number),
+    };
+    let fits = alloc.address >> 48 == 0
+        && n_cores >> 16 == 0
+        && alloc.per_bank_bytes >> 40 == 0
+        && alloc.page_size_bytes >> 24 == 0
+        && unique_id >> 44 == 0
+        && buffer_type >> 4 == 0
+        && layout >> 4 == 0;
+    if let (Some(allocator), true) = (allocator, fits) {
+        let payload = [
+            alloc.address | n_cores << 48,
+            alloc.size_bytes,
+            alloc.per_bank_bytes | alloc.page_size_bytes << 40,
+            unique_id | allocator << 44 | buffer_type << 56 | layout << 60,
+        ];
+        return short(Kind::Alloc, flags, Some(alloc.place), ctx, payload);
+    }
+    let payload = [alloc.address, alloc.size_bytes, alloc.per_bank_bytes, alloc.page_size_bytes];
+    let flags = flags | flag::IS_WIDE | when(alloc.allocator.is_some(), flag::HAS_SECOND);
+    let mut encoded = short(Kind::Alloc, flags, Some(alloc.place), ctx, payload);
+    encoded.slot[1] += 1 << 16;
+    let more = [unique_id, alloc.allocator.unwrap_or(0), n_cores, buffer_type, layout, 0, 0, 0];
+    encoded.tail = Tail::Slot(more);
+    encoded
+}
+
+#[inline(always)]
+fn short(kind: Kind, flags: u64, place: Option<Place>, ctx: u32, payload: [u64; 4]) -> Encoded<'static> {
+    let (place, more) = match place {
+        Some(Place::Mesh(mesh_id)) => (mesh_id, flag::HAS_PLACE | flag::IS_MESH),
+        Some(Place::Chip(chip)) => (chip, flag::HAS_PLACE),
+        None => (0, 0),
+    };
+    let what = u64::from(kind as u8) | (flags | more) << 8 | 1 << 16;
+    let [a, b, c, d] = payload;
+    Encoded { slot: [0, what, u64::from(place) | u64::from(ctx) << 32, a, b, c, d, 0], tail: Tail::None }
+}
+
+fn long(kind: Kind, ctx: u32, bytes: &[u8]) -> Encoded<'_> {
+    let bytes = &bytes[..bytes.len().min(MOST_TAIL)];
+    let mut encoded: Encoded<'_> = short(kind, 0, None, ctx, [bytes.len() as u64, 0, 0, 0]);
+    encoded.slot[1] += (bytes.len().div_ceil(BYTES) as u64) << 16;
+    encoded.tail = Tail::Bytes(bytes);
+    encoded
+}
+
+fn when(condition: bool, flag: u64) -> u64 {
+    if condition { flag } else { 0 }
+}
+
+fn number(buffer_type: BufferType) -> u64 {
+    u64::from(buffer_type.number())
+}
+
+/// How many slots the record that begins with this one takes, from 1 to [`MOST_SLOTS`].
+pub fn n_slots(first: &Slot) -> usize {
+    usize::try_from(first[1] >> 16 & 0xffff).unwrap_or(1).clamp(1, MOST_SLOTS)
+}
+
+/// The number of a record's [`Kind`].
+pub fn kind_number(first: &Slot) -> usize {
+    usize::try_from(first[1] & 0xff).unwrap_or(0)
+}
+
+/// The thread that wrote the record.
+pub fn tid(first: &Slot) -> u32 {
+    high(first[1])
+}
+
+/// Decodes a record from its slots. `allocator` gives the number at a position of the spool's table.
+///
+/// `None` if it is no record of this version.
+pub fn decode(slots: &[Slot], allocator: impl Fn(u64) -> Option<u64>) -> Option<Decoded> {
+    let first = slots.first()?;
+    let kind = Kind::from_number(first[1] & 0xff)?;
+    let flags = first[1] >> 8 & 0xff;
+    let has = |flag: u64| flags & flag != 0;
+    let place = match (has(flag::HAS_PLACE), has(flag::IS_MESH)) {
+        (true, true) => Some(Place::Mesh(low(first[2]))),
+        (true, false) => Some(Place::Chip(low(first[2]))),
+        (false, _) => None,
+    };
+    let [_, _, _, a, b, c, d, _] = *first;
+    let id = has(flag::HAS_ID).then_some(c);
+    let event = match kind {
+        Kind::Alloc => Event::Alloc(decode_alloc(slots, place?, flags, allocator)?),
+        Kind::Dealloc => Event::Dealloc(Dealloc {
+            place: place?,
+            buffer_type: low(d).into(),
+            address: a,
+            size_bytes: has(flag::HAS_SECOND).then_some(b),
+            unique_id: id,
+            hooked: has(flag::IS_HOOKED),
+        }),
+        Kind::Retained => {
+            Event::Retained { place: place?, buffer_type: low(d).into(), address: a, unique_id: id }
+        }
+        Kind::CbAlloc => Event::CbAlloc(CbAlloc {
+            place: place?,
+            program: id,
+            cores: low(d),
+            address: a,
+            size_bytes: b,
+            globally_allocated: has(flag::IS_VIEW),
+        }),
+        Kind::CbDealloc => Event::CbDealloc(CbDealloc { place, program: id }),
+        Kind::ProgramRun => Event::ProgramRun { program: c, place: place? },
+        Kind::Sweep => {
+            let (cause, _) = SweepCause::ALL.get(usize::try_from(b).ok()?)?;
+            Event::Sweep { allocator: a, cause: *cause }
+        }
+        Kind::Close => match place? {
+            Place::Mesh(mesh_id) => Event::Close { mesh_id },
+            Place::Chip(_) => return None,
+        },
+        Kind::Fork => Event::Fork { token: a },
+        Kind::Mark => Event::Mark { name: String::from_utf8_lossy(&bytes(slots)?).into_owned() },
+        Kind::OpBegin => Event::OpBegin { name: String::from_utf8_lossy(&bytes(slots)?).into_owned() },
+        Kind::OpEnd => Event::OpEnd,
+        Kind::Definition => return Some(Decoded::Definition(bytes(slots)?)),
+    };
+    Some(Decoded::Event(event, high(first[2])))
+}
+
+fn decode_alloc(
+    slots: &[Slot],
+    place: Place,
+    flags: u64,
+    allocator: impl Fn(u64) -> Option<u64>,
+) -> Option<Alloc> {
+    let [_, _, _, a, b, c, d, _] = *slots.first()?;
+    let has = |flag: u64| flags & flag != 0;
+    let mut alloc = Alloc {
+        place,
+        allocator: None,
+        buffer_type: BufferType::Dram,
+        layout: 0.into(),
+        address: a,
+        size_bytes: b,
+        page_size_bytes: d,
+        per_bank_bytes: c,
+        n_cores: None,
+        unique_id: None,
+        owns_data: !has(flag::IS_VIEW),
+        hooked: has(flag::IS_HOOKED),
+    };
+    if has(flag::IS_WIDE) {
+        let [unique_id, number, n_cores, buffer_type, layout, ..] = *slots.get(1)?;
+        alloc.unique_id = has(flag::HAS_ID).then_some(unique_id);
+        alloc.allocator = has(flag::HAS_SECOND).then_some(number);
+        alloc.n_cores = has(flag::HAS_CORES).then_some(low(n_cores));
+        alloc.buffer_type = low(buffer_type).into();
+        alloc.layout = low(layout).into();
+        return Some(alloc);
+    }
+    let position = d >> 44 & 0xfff;
+    alloc.address = a & (1 << 48) - 1;
+    alloc.per_bank_bytes = c & (1 << 40) - 1;
+    alloc.page_size_bytes = c >> 40;
+    alloc.unique_id = has(flag::HAS_ID).then_some(d & (1 << 44) - 1);
+    alloc.n_cores = has(flag::HAS_CORES).then_some(low(a >> 48));
+    alloc.buffer_type = low(d >> 56 & 0xf).into();
+    alloc.layout = low(d >> 60).into();
+    if position != NO_ALLOCATOR {
+        alloc.allocator = Some(allocator(position)?);
+    }
+    Some(alloc)
+}
+
+/// The bytes that follow the first slot.
+fn bytes(slots: &[Slot]) -> Option<Vec<u8>> {
+    let (first, rest) = slots.split_first()?;
+    let length = usize::try_from(first[3]).ok()?;
+    let mut bytes: Vec<u8> = rest.iter().flatten().flat_map(|word| word.to_ne_bytes()).collect();
+    if bytes.len() < length {
+        return None;
+    }
+    bytes.truncate(length);
+    Some(bytes)
+}
+
+fn low(word: u64) -> u32 {
+    u32::try_from(word & 0xffff_ffff).unwrap_or(0)
+}
+
+fn high(word: u64) -> u32 {
+    u32::try_from(word >> 32).unwrap_or(0)
+}

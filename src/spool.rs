@@ -1,0 +1,395 @@
+//! The way of an event out of the host's thread: 64 bytes of shared memory that no death of the process takes
+//! back.
+//!
+//! Each thread fills a segment of its own, so threads share no cache line and no counter. A record is there
+//! when its commit word is, and it is committed before the hook returns. One total order comes from the clock:
+//! `rdtscp` waits for everything before it, so a cause has a smaller reading than its effect on any core.
+//!
+//! In the steady state a push is one branch, one clock reading and eight stores to one line: no lock, no
+//! allocation, no system call.
+
+use crate::{clock, state};
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::ptr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use tt_memtrace_wire::record::{self, Encoded, MOST_ALLOCATORS, Tail, WORDS};
+use tt_memtrace_wire::spool::{
+    self, ALLOCATORS, ANCHORS, BUSY, DROPPED, FREE, Layout, MAGIC, OWNED, OWNER, RETIRED, SHAPE, segment,
+};
+
+/// What a thread needs for a push, in one cache line of initial-exec thread-local storage: a library's ordinary
+/// thread-locals cost a call.
+#[repr(C, align(64))]
+struct Hot {
+    /// The next free slot of the thread's segment; null before the first.
+    next: *mut u64,
+    /// The end of the segment.
+    end: *mut u64,
+    /// The commit word of the next slot.
+    commit: u64,
+    /// The calling thread.
+    tid: u32,
+    /// Not 0 while this thread is in a hook.
+    inside: u32,
+    /// The segment.
+    segment: u32,
+    /// 1 once the thread's end is watched.
+    is_watched: u32,
+}
+
+std::arch::global_asm!(
+    ".section .tbss.tt_memtrace_hot,\"awT\",@nobits",
+    ".globl tt_memtrace_hot",
+    ".hidden tt_memtrace_hot",
+    ".type tt_memtrace_hot,@object",
+    ".size tt_memtrace_hot,64",
+    ".p2align 6",
+    "tt_memtrace_hot:",
+    ".zero 64",
+    ".text"
+);
+
+#[inline(always)]
+fn hot() -> *mut Hot {
+    let hot: *mut Hot;
+    // SAFETY: adds a link-time offset to the thread pointer; no memory of anybody is touched.
+    unsafe {
+        std::arch::asm!(
+            "mov {0}, qword ptr [rip + tt_memtrace_hot@GOTTPOFF]",
+            "add {0}, qword ptr fs:[0]",
+            out(reg) hot,
+            options(pure, nomem, nostack),
+        );
+    }
+    hot
+}
+
+/// Marks the calling thread as being in a hook. False if it was already.
+#[inline(always)]
+pub fn enter() -> bool {
+    // SAFETY: the thread's own line; only this thread and its signal handlers use it.
+    let inside = unsafe { &raw mut (*hot()).inside };
+    // SAFETY: as above.
+    if unsafe { inside.read_volatile() } != 0 {
+        return false;
+    }
+    // SAFETY: as above.
+    unsafe { inside.write_volatile(1) };
+    true
+}
+
+/// Undoes [`enter`].
+#[inline(always)]
+pub fn leave() {
+    // SAFETY: the thread's own line; only this thread and its signal handlers use it.
+    let inside = unsafe { &raw mut (*hot()).inside };
+    // SAFETY: as above.
+    unsafe { inside.write_volatile(0) };
+}
+
+/// In a forked child, on its only thread: the inherited segment is not ours, and not even mapped.
+pub fn forget_segment() {
+    // SAFETY: the thread's own line.
+    let hot = unsafe { &mut *hot() };
+    hot.next = ptr::null_mut();
+    hot.end = ptr::null_mut();
+    hot.tid = 0;
+    hot.is_watched = 0;
+    hot.inside = 0;
+}
+
+/// The mapping, with the file that names it.
+pub struct Spool {
+    base: *mut AtomicU64,
+    layout: Layout,
+    /// Where to look first for a free segment.
+    hint: AtomicUsize,
+    /// Clears at a thread's end what the thread leaves.
+    key: libc::pthread_key_t,
+    path: PathBuf,
+    has_tsc: bool,
+}
+
+// SAFETY: the mapping is only touched through atomics, or by the one thread that owns a segment.
+unsafe impl Send for Spool {}
+// SAFETY: as above.
+unsafe impl Sync for Spool {}
+
+impl Spool {
+    /// Creates the file, fills its space now (a full file system is found here, not by a signal in the host),
+    /// maps it and touches the first segments. It is not inherited by forked children.
+    pub fn create(path: PathBuf, bytes: usize) -> io::Result<Self> {
+        let layout = Layout::for_bytes(bytes);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        let base = reserve(&file, layout.total_words() * size_of::<u64>());
+        let base = base.inspect_err(|_| drop(std::fs::remove_file(&path)))?;
+        let mut key = 0;
+        // SAFETY: the destructor is a function of this library, which is never unloaded.
+        if unsafe { libc::pthread_key_create(&raw mut key, Some(thread_ends)) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let has_tsc = clock::has_ordered_tsc();
+        let this = Self { base: base.cast(), layout, hint: AtomicUsize::new(0), key, path, has_tsc };
+        let (ticks, ns) = this.anchor();
+        for (at, word) in [
+            (SHAPE, layout.to_word()),
+            (OWNER, u64::from(std::process::id()) | u64::from(has_tsc) << 32),
+            (ANCHORS, ticks),
+            (ANCHORS + 1, ns),
+        ] {
+            this.store(at, word);
+        }
+        this.renew_anchor();
+        this.store(0, MAGIC);
+        Ok(this)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The shape.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Touches everything that no thread has used yet, off the host's threads.
+    pub fn prefault(&self) {
+        let bytes = self.layout.total_words() * size_of::<u64>();
+        // SAFETY: the whole mapping; a kernel that does not know the advice answers with an error.
+        unsafe { libc::madvise(self.base.cast(), bytes, libc::MADV_POPULATE_WRITE) };
+    }
+
+    /// A word of the mapping, read with acquire ordering.
+    #[inline]
+    pub fn load(&self, at: usize) -> u64 {
+        self.word(at).load(Ordering::Acquire)
+    }
+
+    /// Stores a word of the mapping with release ordering.
+    #[inline]
+    pub fn store(&self, at: usize, value: u64) {
+        self.word(at).store(value, Ordering::Release);
+    }
+
+    #[inline]
+    fn word(&self, at: usize) -> &AtomicU64 {
+        debug_assert!(at < self.layout.total_words());
+        // SAFETY: all callers stay within the layout, which is mapped for as long as the process lives.
+        let word = unsafe { self.base.add(at) };
+        // SAFETY: as above.
+        unsafe { &*word }
+    }
+
+    /// The position of an allocator's number in the table; takes the next free one for a new number.
+    #[inline(always)]
+    pub fn allocator_position(&self, number: u64) -> Option<u64> {
+        if number == 0 {
+            return None;
+        }
+        for position in 0..MOST_ALLOCATORS {
+            let word = self.word(ALLOCATORS + position);
+            let found = match word.load(Ordering::Acquire) {
+                0 => match word.compare_exchange(0, number, Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => number,
+                    Err(other) => other,
+                },
+                found => found,
+            };
+            if found == number {
+                return Some(position as u64);
+            }
+        }
+        None
+    }
+
+    /// The number at a position of the table.
+    pub fn allocator_number(&self, position: u64) -> Option<u64> {
+        let position = usize::try_from(position).ok().filter(|position| *position < MOST_ALLOCATORS)?;
+        Some(self.load(ALLOCATORS + position)).filter(|number| *number != 0)
+    }
+
+    /// Leaves a record. False if there was no room: then it is counted as dropped.
+    #[inline(always)]
+    pub fn push(&self, record: &Encoded<'_>) -> bool {
+        let n = record::n_slots(&record.slot);
+        // SAFETY: the thread's own line; signal handlers are kept out by `enter`.
+        let hot = unsafe { &mut *hot() };
+        let room = hot.end.addr().wrapping_sub(hot.next.addr()) / record::BYTES;
+        if room < n && !self.take_segment(hot, n) {
+            if record::kind_number(&record.slot) != record::Kind::Definition as usize {
+                self.count_dropped(record::kind_number(&record.slot));
+            }
+            return false;
+        }
+        if n > 1 {
+            // SAFETY: `n` slots from `next` on are this thread's, and nobody reads them before the commit.
+            unsafe { write_tail(hot.next, n, &record.tail) };
+        }
+        let commit = hot.commit;
+        // SAFETY: the slot is this thread's and inside the mapping; its last word is an aligned u64.
+        let last = unsafe { AtomicU64::from_ptr(hot.next.add(WORDS - 1)) };
+        last.store(commit | BUSY, Ordering::Relaxed);
+        std::sync::atomic::compiler_fence(Ordering::SeqCst);
+        let ticks = self.ticks();
+        let [_, what, place, a, b, c, d, _] = record.slot;
+        let words = [ticks, what | u64::from(hot.tid) << 32, place, a, b, c, d];
+        // SAFETY: as above: seven words before the commit word.
+        unsafe { hot.next.cast::<[u64; WORDS - 1]>().write(words) };
+        last.store(commit, Ordering::Release);
+        // SAFETY: `n` slots were left, so this is at most the segment's end.
+        hot.next = unsafe { hot.next.add(n * WORDS) };
+        hot.commit = commit + 2 * n as u64;
+        true
+    }
+
+    /// Gives up the thread's segment, if it has one, and takes a free one with room for `n` slots.
+    #[cold]
+    fn take_segment(&self, hot: &mut Hot, n: usize) -> bool {
+        if n > self.layout.n_slots {
+            return false;
+        }
+        self.retire(hot);
+        if hot.is_watched == 0 {
+            hot.tid = clock::thread_id();
+            // SAFETY: the key was created with the spool; any value but null makes the destructor run.
+            unsafe { libc::pthread_setspecific(self.key, ptr::from_ref(self).cast()) };
+            hot.is_watched = 1;
+        }
+        let start = self.hint.load(Ordering::Relaxed);
+        for i in 0..self.layout.n_segments {
+            let segment = (start + i) % self.layout.n_segments;
+            let word = self.word(self.layout.segment_word(segment, segment::STATE));
+            let state = word.load(Ordering::Acquire);
+            let generation = (state >> 32) + 1;
+            let owned = generation << 32 | OWNED;
+            let is_free = state & 0xffff_ffff == FREE;
+            if is_free && word.compare_exchange(state, owned, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                self.hint.store(segment + 1, Ordering::Relaxed);
+                hot.segment = u32::try_from(segment).unwrap_or(0);
+                // SAFETY: the layout's own offsets.
+                hot.next = unsafe { self.base.add(self.layout.slot(segment, 0)) }.cast();
+                // SAFETY: as above; the end of the segment is the start of the next.
+                hot.end = unsafe { self.base.add(self.layout.slot(segment, self.layout.n_slots)) }.cast();
+                hot.commit = spool::commit_word(generation, 0);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The thread will write no more into its segment.
+    fn retire(&self, hot: &mut Hot) {
+        if hot.next.is_null() {
+            return;
+        }
+        let segment = usize::try_from(hot.segment).unwrap_or(0);
+        // SAFETY: the layout's own offset.
+        let start = unsafe { self.base.add(self.layout.slot(segment, 0)) };
+        let used = (hot.next.addr() - start.addr()) / record::BYTES;
+        let state = self.layout.segment_word(segment, segment::STATE);
+        let generation = self.load(state) >> 32;
+        self.store(self.layout.segment_word(segment, segment::LIMIT), generation << 32 | used as u64);
+        self.store(state, generation << 32 | RETIRED);
+        hot.next = ptr::null_mut();
+        hot.end = ptr::null_mut();
+    }
+
+    /// Counts an event of that kind as refused; kind 0 is one that came while its thread was inside another.
+    pub fn count_dropped(&self, kind: usize) {
+        self.word(DROPPED + kind.min(record::Kind::ALL.len())).fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Events refused so far.
+    pub fn n_dropped(&self) -> u64 {
+        spool::n_dropped(|at| self.load(at))
+    }
+
+    #[inline(always)]
+    fn ticks(&self) -> u64 {
+        if self.has_tsc { clock::ordered_tsc() } else { clock::monotonic_ns() }
+    }
+
+    fn anchor(&self) -> (u64, u64) {
+        (self.ticks(), clock::monotonic_ns())
+    }
+
+    /// Writes down what the clock reads now, for whoever turns readings into nanoseconds.
+    pub fn renew_anchor(&self) {
+        let (mut ticks, mut ns) = self.anchor();
+        let first = (self.load(ANCHORS), self.load(ANCHORS + 1));
+        // Two readings that are too close together would make a crooked line.
+        while ns - first.1 < 100_000 {
+            (ticks, ns) = self.anchor();
+        }
+        self.store(ANCHORS + 2, ticks);
+        self.store(ANCHORS + 3, ns);
+    }
+
+    /// Removes the file: everything in it stands in the capture.
+    pub fn remove(&self) {
+        // It may be gone already; nobody needs to know.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// # Safety
+/// `first` is the first of `n` slots that belong to the calling thread.
+unsafe fn write_tail(first: *mut u64, n: usize, tail: &Tail<'_>) {
+    // SAFETY: `n` is at least 2.
+    let second = unsafe { first.add(WORDS) };
+    match tail {
+        Tail::None => {}
+        // SAFETY: the second slot is the caller's.
+        Tail::Slot(slot) => unsafe { second.cast::<record::Slot>().write(*slot) },
+        Tail::Bytes(bytes) => {
+            let length = bytes.len().min((n - 1) * record::BYTES);
+            // SAFETY: the slots behind the first one are the caller's, and hold that many bytes.
+            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), second.cast(), length) };
+        }
+    }
+}
+
+/// At a thread's end its segment goes back to the worker. An event in a later destructor takes another one.
+extern "C" fn thread_ends(spool: *mut libc::c_void) {
+    if !enter() {
+        return;
+    }
+    // SAFETY: the value was set to a spool, which is never freed while the process lives.
+    let spool = unsafe { &*spool.cast::<Spool>() };
+    // SAFETY: the thread's own line.
+    let hot = unsafe { &mut *hot() };
+    if state::is_on() {
+        spool.retire(hot);
+        hot.is_watched = 0;
+    }
+    leave();
+}
+
+/// Gives the file its length and space, and maps it.
+fn reserve(file: &File, bytes: usize) -> io::Result<*mut libc::c_void> {
+    let length = libc::off_t::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    // SAFETY: plain numbers and an open descriptor. The answer is the error itself.
+    let error = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: a new mapping at a place the kernel chooses.
+    let base =
+        unsafe { libc::mmap(ptr::null_mut(), bytes, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    if base == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the mapping just made.
+    unsafe { libc::madvise(base, bytes, libc::MADV_DONTFORK) };
+    let first = bytes.min(256 * 1024);
+    // SAFETY: the start of the mapping just made.
+    unsafe { libc::madvise(base, first, libc::MADV_POPULATE_WRITE) };
+    Ok(base)
+}
