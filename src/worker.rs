@@ -50,15 +50,22 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
     let spool = create_spool(&process, &path, config.spool_bytes).map_err(|(path, error)| {
         format!("cannot reserve {} bytes in {}: {error}; nothing is recorded", config.spool_bytes, path.display())
     })?;
-    let mut sink = Sink::new(file, path.clone()).map_err(|error| cannot(&path, &error))?;
-    let mut line = Vec::new();
-    Line::Header(header(process, &spool)).write_to(&mut line);
-    // On a thread of the host, whose signals are not blocked as the worker's are.
-    let written = lifecycle::without_signals_of_writing(|| sink.write(&line));
-    written.map_err(|error| cannot(&path, &error))?;
+    let sink = begin(file, &path, header(process, &spool)).map_err(|error| {
+        spool.remove();
+        cannot(&path, &error)
+    })?;
     spool.store(DURABLE, sink.length());
     let spill = Spill::new(&path, config.spill_bytes);
     Ok((Pipeline::new(spool, path), |pipeline| spawn(pipeline, sink, spill)))
+}
+
+/// Writes the header, on a thread of the host, whose signals are not blocked as the worker's are.
+fn begin(file: std::fs::File, path: &Path, header: Header) -> io::Result<Sink> {
+    let mut sink = Sink::new(file, path.to_owned())?;
+    let mut line = Vec::new();
+    Line::Header(header).write_to(&mut line);
+    lifecycle::without_signals_of_writing(|| sink.write(&line))?;
+    Ok(sink)
 }
 
 /// In memory if possible: a disk under load would make the host's threads wait for it. Else beside the capture.
