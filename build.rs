@@ -13,7 +13,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?);
     let header = PathBuf::from(std::env::var("OUT_DIR")?).join("tt_memtrace.h");
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml"))?;
-    let bindings = cbindgen::Builder::new().with_src(root.join("src/abi.rs")).with_config(config).generate()?;
+    let bindings =
+        cbindgen::Builder::new().with_src(root.join("src/abi.rs")).with_config(config).generate()?;
     bindings.write_to_file(&header);
     // Where the test finds it.
     println!("cargo::rustc-env=TT_MEMTRACE_GENERATED_HEADER={}", header.display());

@@ -240,7 +240,7 @@ pub unsafe extern "C" fn tt_memtrace_track_mesh_open(
             pipeline.define(|defined| {
                 let arch = interpose::arch_name(arch);
                 let is_new = defined.meshes.insert(mesh_id);
-                is_new.then(|| Line::Mesh(Mesh { mesh_id, chips, rows, cols, arch }))
+                is_new.then_some(Line::Mesh(Mesh { mesh_id, chips, rows, cols, arch }))
             });
         }
     });

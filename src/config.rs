@@ -1,26 +1,13 @@
 //! Settings, from the environment, read once when the first event arrives.
 //!
-//! README's table of variables is compared with [`VARIABLES`] by a test.
+//! Their names are in the wire crate, which the command shares; README's table of them is held by a test.
 
 use crate::report::Level;
 use std::ffi::{CStr, OsStr, OsString};
+use tt_memtrace_wire::names;
 
-/// The switch: recording is on if it is `1`.
+/// [`names::SWITCH`] for C: it is asked for when the library is loaded.
 pub const SWITCH: &CStr = c"TT_ALLOC_TRACKING_ENABLED";
-
-/// The prefix of all other variables.
-const PREFIX: &str = "TT_MEMTRACE_";
-
-/// The variables with [`PREFIX`] that this version knows. `TT_MEMTRACE_LIB` is read by the command alone.
-pub const VARIABLES: [&str; 7] = [
-    "TT_MEMTRACE_OUTPUT",
-    "TT_MEMTRACE_SERVER",
-    "TT_MEMTRACE_STACKS",
-    "TT_MEMTRACE_SPOOL_SIZE",
-    "TT_MEMTRACE_SPILL_MAX",
-    "TT_MEMTRACE_LOG",
-    "TT_MEMTRACE_LIB",
-];
 
 const SPOOL_BYTES: u64 = 4 << 20;
 const SPILL_BYTES: u64 = 1 << 30;
@@ -29,7 +16,7 @@ const SPOOL_RANGE: std::ops::RangeInclusive<u64> = 256 << 10..=1 << 30;
 /// The line to print if the switch is set to something that is neither on nor off.
 pub fn switch_complaint(value: Option<OsString>) -> Option<String> {
     let value = value.filter(|value| value != "1")?;
-    Some(format!("{}={} is not 1 or 0; nothing is recorded", SWITCH.to_string_lossy(), value.display()))
+    Some(format!("{}={} is not 1 or 0; nothing is recorded", names::SWITCH, value.display()))
 }
 
 /// Everything a user can choose.
@@ -55,12 +42,19 @@ impl Config {
     /// Reads the settings and returns them with the complaints about them, each a line.
     pub fn from_env(variables: impl Iterator<Item = (OsString, OsString)>) -> (Self, Vec<String>) {
         let mut config = Self::default();
-        let mut complaints = Vec::new();
+        let (mut complaints, mut unknown, mut is_under_run) = (Vec::new(), Vec::new(), false);
         for (name, value) in variables {
-            let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
-            if !value.is_empty() {
+            let Some(name) = name.to_str().filter(|name| name.starts_with(names::PREFIX)) else { continue };
+            is_under_run |= name == names::LIBRARY;
+            if !names::VARIABLES.contains(&name) {
+                unknown.push(format!("unknown variable {name}; did you mean {}?", names::closest(name)));
+            } else if !value.is_empty() {
                 complaints.extend(config.set(name, value));
             }
+        }
+        // `run` has said it already, once for all processes.
+        if !is_under_run {
+            complaints.append(&mut unknown);
         }
         (config, complaints)
     }
@@ -92,8 +86,7 @@ impl Config {
                 None => return bad("a size such as 512M", "1G"),
             },
             "TT_MEMTRACE_SERVER" => return Some(format!("{name} has no effect in this version")),
-            _ if VARIABLES.contains(&name) => {}
-            _ => return Some(format!("unknown variable {name}; did you mean {}?", closest(name))),
+            _ => {}
         }
         None
     }
@@ -122,11 +115,6 @@ fn log_level(value: &OsStr) -> Option<Level> {
     }
 }
 
-fn closest(name: &str) -> &'static str {
-    let known = VARIABLES.iter().min_by_key(|known| tt_memtrace_wire::names::distance(name, known));
-    known.copied().unwrap_or(VARIABLES[0])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,14 +137,22 @@ mod tests {
 
     #[test]
     fn sizes_have_units() {
-        let (config, complaints) = read(&[("TT_MEMTRACE_SPOOL_SIZE", "8MiB"), ("TT_MEMTRACE_SPILL_MAX", "64k")]);
+        let (config, complaints) =
+            read(&[("TT_MEMTRACE_SPOOL_SIZE", "8MiB"), ("TT_MEMTRACE_SPILL_MAX", "64k")]);
         assert_eq!((config.spool_bytes, config.spill_bytes, complaints), (8 << 20, 64 << 10, vec![]));
         let (config, complaints) = read(&[("TT_MEMTRACE_SPOOL_SIZE", "lots")]);
         assert_eq!(config.spool_bytes, 4 << 20);
-        assert_eq!(
-            complaints,
-            ["TT_MEMTRACE_SPOOL_SIZE=lots is not a size from 256K to 1G; using 4M"]
-        );
+        assert_eq!(complaints, ["TT_MEMTRACE_SPOOL_SIZE=lots is not a size from 256K to 1G; using 4M"]);
+    }
+
+    #[test]
+    fn under_run_a_misspelt_variable_was_named_already() {
+        assert_eq!(read(&[("TT_MEMTRACE_OUTPT", "x"), ("TT_MEMTRACE_LIB", "/x.so")]).1, Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_switch_has_one_name() {
+        assert_eq!(SWITCH.to_str(), Ok(names::SWITCH));
     }
 
     #[test]

@@ -35,7 +35,8 @@ const RANKS: [&str; 5] =
 impl Process {
     /// The calling process.
     pub fn this() -> Self {
-        let read = |path: &str| fs::read(path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
+        let read =
+            |path: &str| fs::read(path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
         let command: Vec<String> =
             read("/proc/self/cmdline").split_terminator('\0').map(str::to_owned).collect();
         let rank = |name: &&str| std::env::var(name).ok()?.parse().ok();
@@ -65,7 +66,8 @@ mod tests {
 
     #[test]
     fn the_start_time_is_found_behind_any_name() {
-        let stat = format!("7 (a) b) S {} 4242 rest", (4..22).map(|n| n.to_string()).collect::<Vec<_>>().join(" "));
+        let stat =
+            format!("7 (a) b) S {} 4242 rest", (4..22).map(|n| n.to_string()).collect::<Vec<_>>().join(" "));
         assert_eq!(start_time(&stat), Some(4242));
         assert!(Process::this().start > 0);
     }

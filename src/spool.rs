@@ -232,8 +232,10 @@ impl Spool {
             unsafe { write_tail(hot.next, n, &record.tail) };
         }
         let commit = hot.commit;
-        // SAFETY: the slot is this thread's and inside the mapping; its last word is an aligned u64.
-        let last = unsafe { AtomicU64::from_ptr(hot.next.add(WORDS - 1)) };
+        // SAFETY: the slot is this thread's and inside the mapping.
+        let last = unsafe { hot.next.add(WORDS - 1) };
+        // SAFETY: as above; it is an aligned u64 that is only touched as an atomic.
+        let last = unsafe { AtomicU64::from_ptr(last) };
         last.store(commit | BUSY, Ordering::Relaxed);
         std::sync::atomic::compiler_fence(Ordering::SeqCst);
         let ticks = self.ticks();

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tt_memtrace_wire::spool::{Batch, Clock, Journal, Scanned, Writer};
 use tt_memtrace_wire::spool::{DURABLE, FREE, IDLE, PENDING, PHASE, SPILLING, WRITING, segment};
-use tt_memtrace_wire::{Ending, Event, Footer, Header, Line, Lost, version};
+use tt_memtrace_wire::{Ending, Event, Footer, Header, Line, Lost, names, version};
 
 /// The worker sleeps between these while nothing comes, longer each time.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
@@ -29,7 +29,7 @@ const MOST_AT_ONCE: usize = 16 * 1024;
 /// names its spool exists before that event's call returns. Gives the recording and what starts its worker, or
 /// the line that says why not.
 pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), String> {
-    if let Some(complaint) = config::switch_complaint(std::env::var_os(&*config::SWITCH.to_string_lossy())) {
+    if let Some(complaint) = config::switch_complaint(std::env::var_os(names::SWITCH)) {
         return Err(complaint);
     }
     let (config, complaints) = Config::from_env(std::env::vars_os());
@@ -38,8 +38,9 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
         report::say(Level::Warn, complaint);
     }
     let process = Process::this();
-    let cannot =
-        |path: &Path, error: &io::Error| format!("cannot write {}: {error}; nothing is recorded", path.display());
+    let cannot = |path: &Path, error: &io::Error| {
+        format!("cannot write {}: {error}; nothing is recorded", path.display())
+    };
     let Output { file, path, renamed } =
         output::create(config.output.as_deref(), &process).map_err(|(path, error)| cannot(&path, &error))?;
     if renamed {
@@ -48,7 +49,11 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
         report::say(Level::Info, format_args!("recording to {}", path.display()));
     }
     let spool = create_spool(&process, &path, config.spool_bytes).map_err(|(path, error)| {
-        format!("cannot reserve {} bytes in {}: {error}; nothing is recorded", config.spool_bytes, path.display())
+        format!(
+            "cannot reserve {} bytes in {}: {error}; nothing is recorded",
+            config.spool_bytes,
+            path.display()
+        )
     })?;
     let sink = begin(file, &path, header(process, &spool)).map_err(|error| {
         spool.remove();
@@ -344,7 +349,8 @@ impl Worker {
     fn finish(mut self, ended: Ending) {
         let Journal { n: recorded, dropped, .. } = self.journal;
         self.lines.clear();
-        Line::Footer(Footer { t_ns: clock::monotonic_ns(), recorded, dropped, ended }).write_to(&mut self.lines);
+        Line::Footer(Footer { t_ns: clock::monotonic_ns(), recorded, dropped, ended })
+            .write_to(&mut self.lines);
         // A failure here loses the footer alone; the capture then reads as one of a killed process.
         if self.sink.write(&self.lines).is_ok() {
             self.spool.remove();

@@ -5,7 +5,7 @@
 
 use super::devices;
 use super::fields::{Buffer, Facts, Readers};
-use super::real::Real;
+use super::real::{Real, real};
 use super::symbols::interposed;
 use crate::{guard, pipeline};
 use std::cell::Cell;
@@ -26,9 +26,8 @@ thread_local! {
 /// thread, and never for a buffer that a capture swallowed. It throws when it refuses.
 #[unsafe(export_name = "_ZN2tt8tt_metal13AllocatorImpl15allocate_bufferEPNS0_6BufferE")]
 extern "C-unwind" fn allocate_buffer(allocator: *mut c_void, buffer: *mut c_void) -> u64 {
-    // SAFETY: the type is that of the C++ declaration.
     static REAL: Real<unsafe extern "C-unwind" fn(*mut c_void, *mut c_void) -> u64> =
-        unsafe { Real::new(interposed::ALLOCATE_BUFFER) };
+        real!(interposed::ALLOCATE_BUFFER as _);
     let Some(real) = REAL.get() else { return 0 };
     // SAFETY: the arguments are passed on as they came.
     let address = unsafe { real(allocator, buffer) };
@@ -39,9 +38,7 @@ extern "C-unwind" fn allocate_buffer(allocator: *mut c_void, buffer: *mut c_void
 /// `GraphTracker::track_allocate(Buffer const*)`.
 #[unsafe(export_name = "_ZN2tt8tt_metal12GraphTracker14track_allocateEPKNS0_6BufferE")]
 extern "C-unwind" fn track_allocate(tracker: Tracker, buffer: Buffer) {
-    // SAFETY: the type is that of the C++ declaration.
-    static REAL: Real<unsafe extern "C-unwind" fn(Tracker, Buffer)> =
-        unsafe { Real::new(interposed::TRACK_ALLOCATE) };
+    static REAL: Real<unsafe extern "C-unwind" fn(Tracker, Buffer)> = real!(interposed::TRACK_ALLOCATE as _);
     if let Some(real) = REAL.get() {
         // SAFETY: the arguments are passed on as they came.
         unsafe { real(tracker, buffer) };
@@ -90,9 +87,8 @@ unsafe fn record_alloc(buffer: Buffer) -> Option<()> {
 /// `GraphTracker::track_deallocate(Buffer*)`.
 #[unsafe(export_name = "_ZN2tt8tt_metal12GraphTracker16track_deallocateEPNS0_6BufferE")]
 extern "C-unwind" fn track_deallocate(tracker: Tracker, buffer: *mut c_void) {
-    // SAFETY: the type is that of the C++ declaration.
     static REAL: Real<unsafe extern "C-unwind" fn(Tracker, *mut c_void)> =
-        unsafe { Real::new(interposed::TRACK_DEALLOCATE) };
+        real!(interposed::TRACK_DEALLOCATE as _);
     if let Some(real) = REAL.get() {
         // SAFETY: the arguments are passed on as they came.
         unsafe { real(tracker, buffer) };
@@ -128,9 +124,8 @@ unsafe fn record_dealloc(buffer: Buffer) -> Option<()> {
 /// for a buffer with memory, a capture that runs nothing swallowed the free and the runtime keeps the memory.
 #[unsafe(export_name = "_ZN2tt8tt_metal12GraphTracker15hook_deallocateEPNS0_6BufferE")]
 extern "C-unwind" fn hook_deallocate(tracker: Tracker, buffer: *mut c_void) -> bool {
-    // SAFETY: the type is that of the C++ declaration.
     static REAL: Real<unsafe extern "C-unwind" fn(Tracker, *mut c_void) -> bool> =
-        unsafe { Real::new(interposed::HOOK_DEALLOCATE) };
+        real!(interposed::HOOK_DEALLOCATE as _);
     let Some(real) = REAL.get() else { return false };
     // SAFETY: the arguments are passed on as they came.
     let is_swallowed = unsafe { real(tracker, buffer) };

@@ -1,6 +1,6 @@
 //! Mesh devices, single devices and allocators of the runtime, defined in the capture before first use.
 
-use super::real::{self, Real};
+use super::real::{self, Real, real};
 use super::symbols::{asked, interposed};
 use crate::pipeline::{self, Pipeline};
 use crate::{guard, lifecycle, state};
@@ -24,27 +24,28 @@ struct Vector<T> {
     end_of_storage: *mut T,
 }
 
+type AskInt = unsafe extern "C-unwind" fn(Device) -> c_int;
+type AskSize = unsafe extern "C-unwind" fn(Device) -> usize;
+type AskVector = unsafe extern "C-unwind" fn(*mut Vector<c_int>, Device) -> *mut Vector<c_int>;
+
 struct Questions {
-    mesh_id: Real<unsafe extern "C-unwind" fn(Device) -> c_int>,
-    device_ids: Real<unsafe extern "C-unwind" fn(*mut Vector<c_int>, Device) -> *mut Vector<c_int>>,
-    num_rows: Real<unsafe extern "C-unwind" fn(Device) -> usize>,
-    num_cols: Real<unsafe extern "C-unwind" fn(Device) -> usize>,
+    mesh_id: Real<AskInt>,
+    device_ids: Real<AskVector>,
+    num_rows: Real<AskSize>,
+    num_cols: Real<AskSize>,
     bank_size: Real<unsafe extern "C-unwind" fn(*const c_void, *const u32) -> u64>,
     num_banks: Real<unsafe extern "C-unwind" fn(*const c_void, *const u32) -> u32>,
     base_address: Real<unsafe extern "C-unwind" fn(*const c_void, *const u8) -> u64>,
 }
 
-// SAFETY: the types are those of the C++ declarations; a vector comes back through a hidden first argument.
-static ASK: Questions = unsafe {
-    Questions {
-        mesh_id: Real::new(asked::MESH_ID),
-        device_ids: Real::new(asked::MESH_DEVICE_IDS),
-        num_rows: Real::new(asked::MESH_NUM_ROWS),
-        num_cols: Real::new(asked::MESH_NUM_COLS),
-        bank_size: Real::new(asked::BANK_SIZE),
-        num_banks: Real::new(asked::NUM_BANKS),
-        base_address: Real::new(asked::BASE_ADDRESS),
-    }
+static ASK: Questions = Questions {
+    mesh_id: real!(asked::MESH_ID as AskInt),
+    device_ids: real!(asked::MESH_DEVICE_IDS as AskVector),
+    num_rows: real!(asked::MESH_NUM_ROWS as AskSize),
+    num_cols: real!(asked::MESH_NUM_COLS as AskSize),
+    bank_size: real!(asked::BANK_SIZE as unsafe extern "C-unwind" fn(*const c_void, *const u32) -> u64),
+    num_banks: real!(asked::NUM_BANKS as unsafe extern "C-unwind" fn(*const c_void, *const u32) -> u32),
+    base_address: real!(asked::BASE_ADDRESS as unsafe extern "C-unwind" fn(*const c_void, *const u8) -> u64),
 };
 
 /// What an `IDevice*` can point to. No other class was ever seen.
@@ -79,7 +80,9 @@ unsafe fn class(device: Device) -> Option<Class> {
         return None;
     }
     // SAFETY: the word before a vtable's first slot is the type info.
-    let type_info = unsafe { vtable.sub(1).read() };
+    let type_info = unsafe { vtable.sub(1) };
+    // SAFETY: as above.
+    let type_info = unsafe { type_info.read() };
     match type_info {
         0 => None,
         info if info == infos.mesh => Some(Class::MeshDevice),
@@ -110,8 +113,9 @@ pub unsafe fn place(pipeline: &Pipeline, device: Device) -> Option<Place> {
             Some(Place::Chip(unsigned(chip)))
         }
         Class::MeshDevice => {
+            let ask = ASK.mesh_id.get()?;
             // SAFETY: it is a live `MeshDevice`.
-            let mesh_id = unsigned(unsafe { ASK.mesh_id.get()?(device) });
+            let mesh_id = unsigned(unsafe { ask(device) });
             // SAFETY: as above.
             unsafe { define_mesh(pipeline, device, mesh_id) };
             Some(Place::Mesh(mesh_id))
@@ -140,7 +144,7 @@ unsafe fn define_mesh(pipeline: &Pipeline, device: Device, mesh_id: u32) {
 /// # Safety
 /// `device` is a live `MeshDevice`.
 unsafe fn describe_mesh(device: Device, mesh_id: u32) -> Mesh {
-    let count = |ask: &Real<unsafe extern "C-unwind" fn(Device) -> usize>| {
+    let count = |ask: &Real<AskSize>| {
         // SAFETY: the caller's contract.
         ask.get().map_or(0, |ask| u32::try_from(unsafe { ask(device) }).unwrap_or(0))
     };
@@ -205,7 +209,9 @@ unsafe fn call_slot(object: Device, slot: usize) -> c_int {
     // SAFETY: the caller's contract; an object with a vtable begins with its address.
     let vtable = unsafe { object.cast::<*const unsafe extern "C-unwind" fn(Device) -> c_int>().read() };
     // SAFETY: the caller's contract.
-    let function = unsafe { vtable.add(slot).read() };
+    let entry = unsafe { vtable.add(slot) };
+    // SAFETY: the caller's contract.
+    let function = unsafe { entry.read() };
     // SAFETY: the caller's contract.
     unsafe { function(object) }
 }
@@ -306,9 +312,7 @@ thread_local! {
 /// `MeshDevice::close() -> bool`. Closed is only what returned: closing may throw.
 #[unsafe(export_name = "_ZN2tt8tt_metal11distributed10MeshDevice5closeEv")]
 extern "C-unwind" fn mesh_close(mesh: *mut c_void) -> bool {
-    // SAFETY: the type is that of the C++ declaration.
-    static REAL: Real<unsafe extern "C-unwind" fn(*mut c_void) -> bool> =
-        unsafe { Real::new(interposed::MESH_CLOSE) };
+    static REAL: Real<unsafe extern "C-unwind" fn(*mut c_void) -> bool> = real!(interposed::MESH_CLOSE as _);
     let Some(real) = REAL.get() else { return false };
     let mut mesh_id = None;
     guard::enter(|| {
@@ -330,9 +334,7 @@ extern "C-unwind" fn mesh_close(mesh: *mut c_void) -> bool {
 /// `AllocatorImpl::deallocate_buffers()`: everything of one allocator is gone, without a deallocation each.
 #[unsafe(export_name = "_ZN2tt8tt_metal13AllocatorImpl18deallocate_buffersEv")]
 extern "C-unwind" fn deallocate_buffers(allocator: *mut c_void) {
-    // SAFETY: the type is that of the C++ declaration.
-    static REAL: Real<unsafe extern "C-unwind" fn(*mut c_void)> =
-        unsafe { Real::new(interposed::DEALLOCATE_BUFFERS) };
+    static REAL: Real<unsafe extern "C-unwind" fn(*mut c_void)> = real!(interposed::DEALLOCATE_BUFFERS as _);
     let Some(real) = REAL.get() else { return };
     guard::enter(|| {
         // Before the real one: afterwards another thread could have taken the same address.

@@ -4,7 +4,7 @@
 //! whose offsets were the same from 0.60 to 0.78. Nothing is trusted: the first buffer must prove that the
 //! facts fit together, or recording ends there with one line.
 
-use super::real::Real;
+use super::real::real;
 use super::symbols::asked;
 use crate::report::{self, Level};
 use crate::state::{self, State};
@@ -20,6 +20,13 @@ type Number = unsafe extern "C-unwind" fn(Buffer) -> u64;
 type Small = unsafe extern "C-unwind" fn(Buffer) -> u32;
 type Flag = unsafe extern "C-unwind" fn(Buffer) -> bool;
 type Pointer = unsafe extern "C-unwind" fn(Buffer) -> *const c_void;
+
+/// A function that every usable runtime has; its name is the error of the calling function.
+macro_rules! must {
+    ($name:path as $type:ty) => {
+        real!($name as $type).get().ok_or($name)?
+    };
+}
 
 /// The facts of one buffer that events need.
 pub struct Facts {
@@ -77,37 +84,32 @@ impl Readers {
     /// The readers for the loaded runtime. `None` if a symbol is missing: then recording is off, and the
     /// reason was said.
     pub fn get() -> Option<&'static Self> {
-        let readers = READERS.get_or_init(|| Box::new(Self::find().map_err(|name| missing(name)).ok()));
+        let readers = READERS.get_or_init(|| Box::new(Self::find().map_err(missing).ok()));
         readers.as_ref()
     }
 
     fn find() -> Result<Self, &'static CStr> {
-        // SAFETY: the types are those of the C++ declarations; `address` returns 32 bits in a 64-bit register
-        // and is cut down where it is called; `num_cores` is an optional<u32> packed into one register.
-        let common = unsafe {
-            Common {
-                address: must(asked::BUFFER_ADDRESS)?,
-                is_allocated: must(asked::BUFFER_IS_ALLOCATED)?,
-                page_size: must(asked::BUFFER_PAGE_SIZE)?,
-                num_pages: must(asked::BUFFER_NUM_PAGES)?,
-                per_bank: must(asked::BUFFER_PER_BANK)?,
-                num_cores: may(asked::BUFFER_NUM_CORES),
-                is_dram: must(asked::BUFFER_IS_DRAM)?,
-                is_l1: must(asked::BUFFER_IS_L1)?,
-            }
+        // `address` returns 32 bits in a 64-bit register and is cut down where it is called; `num_cores` is an
+        // optional<u32> packed into one register.
+        let common = Common {
+            address: must!(asked::BUFFER_ADDRESS as Number),
+            is_allocated: must!(asked::BUFFER_IS_ALLOCATED as Flag),
+            page_size: must!(asked::BUFFER_PAGE_SIZE as Number),
+            num_pages: must!(asked::BUFFER_NUM_PAGES as Number),
+            per_bank: must!(asked::BUFFER_PER_BANK as Number),
+            num_cores: real!(asked::BUFFER_NUM_CORES as Number).get(),
+            is_dram: must!(asked::BUFFER_IS_DRAM as Flag),
+            is_l1: must!(asked::BUFFER_IS_L1 as Flag),
         };
-        // SAFETY: the type is that of the C++ declaration.
-        let size: Option<Number> = unsafe { may(asked::BUFFER_SIZE) };
-        let Some(size) = size else { return Ok(Self { common, generation: Generation::Offsets }) };
-        // SAFETY: the types are those of the C++ declarations.
-        let generation = unsafe {
-            Generation::Accessors {
-                size,
-                buffer_type: must(asked::BUFFER_TYPE)?,
-                layout: must(asked::BUFFER_LAYOUT)?,
-                device: must(asked::BUFFER_DEVICE)?,
-                unique_id: must(asked::BUFFER_UNIQUE_ID)?,
-            }
+        let Some(size) = real!(asked::BUFFER_SIZE as Number).get() else {
+            return Ok(Self { common, generation: Generation::Offsets });
+        };
+        let generation = Generation::Accessors {
+            size,
+            buffer_type: must!(asked::BUFFER_TYPE as Small),
+            layout: must!(asked::BUFFER_LAYOUT as Small),
+            device: must!(asked::BUFFER_DEVICE as Pointer),
+            unique_id: must!(asked::BUFFER_UNIQUE_ID as Number),
         };
         Ok(Self { common, generation })
     }
@@ -142,8 +144,9 @@ impl Readers {
     /// # Safety
     /// `buffer` is a live `Buffer` of the runtime.
     pub unsafe fn num_cores(&self, buffer: Buffer) -> Option<u32> {
+        let ask = self.common.num_cores?;
         // SAFETY: the caller's contract.
-        let packed = unsafe { (self.common.num_cores?)(buffer) };
+        let packed = unsafe { ask(buffer) };
         let is_present = packed >> 32 & 1 == 1;
         is_present.then_some(low(packed))
     }
@@ -151,32 +154,38 @@ impl Readers {
     /// # Safety
     /// `buffer` is a live `Buffer` of the runtime.
     unsafe fn read(&self, buffer: Buffer) -> Facts {
-        // SAFETY: the caller's contract. `address` throws where nothing was ever allocated, hence the question.
-        let address = unsafe {
-            if (self.common.is_allocated)(buffer) { u64::from(low((self.common.address)(buffer))) } else { 0 }
-        };
+        // Each question is asked of a buffer that is live by the caller's contract.
+        macro_rules! ask {
+            ($accessor:expr) => {
+                // SAFETY: the accessors take nothing but a live buffer.
+                unsafe { ($accessor)(buffer) }
+            };
+        }
+        macro_rules! field {
+            ($offset:expr) => {
+                // SAFETY: the field lies within the object; what it holds is proven before it is believed.
+                unsafe { field(buffer, $offset) }
+            };
+        }
+        // `address` throws where nothing was ever allocated.
+        let is_allocated = ask!(self.common.is_allocated);
+        let address = if is_allocated { u64::from(low(ask!(self.common.address))) } else { 0 };
         match self.generation {
-            // SAFETY: the caller's contract.
-            Generation::Accessors { size, buffer_type, layout, device, unique_id } => unsafe {
-                Facts {
-                    device: device(buffer),
-                    buffer_type: buffer_type(buffer).into(),
-                    layout: layout(buffer).into(),
-                    size_bytes: size(buffer),
-                    address,
-                    unique_id: Some(unique_id(buffer)),
-                }
+            Generation::Accessors { size, buffer_type, layout, device, unique_id } => Facts {
+                device: ask!(device),
+                buffer_type: ask!(buffer_type).into(),
+                layout: ask!(layout).into(),
+                size_bytes: ask!(size),
+                address,
+                unique_id: Some(ask!(unique_id)),
             },
-            // SAFETY: the fields lie within the object; what they hold is proven before it is believed.
-            Generation::Offsets => unsafe {
-                Facts {
-                    device: field(buffer, offset::DEVICE),
-                    buffer_type: field::<u32>(buffer, offset::TYPE).into(),
-                    layout: field::<u32>(buffer, offset::LAYOUT).into(),
-                    size_bytes: field(buffer, offset::SIZE),
-                    address,
-                    unique_id: None,
-                }
+            Generation::Offsets => Facts {
+                device: field!(offset::DEVICE),
+                buffer_type: u32::into(field!(offset::TYPE)),
+                layout: u32::into(field!(offset::LAYOUT)),
+                size_bytes: field!(offset::SIZE),
+                address,
+                unique_id: None,
             },
         }
     }
@@ -184,19 +193,20 @@ impl Readers {
     /// # Safety
     /// `buffer` is a live `Buffer` of the runtime.
     unsafe fn prove(&self, buffer: Buffer, facts: &Facts) -> bool {
-        // SAFETY: the caller's contract.
-        let (pages, is_dram, is_l1) = unsafe {
-            let pages = (self.common.page_size)(buffer).checked_mul((self.common.num_pages)(buffer));
-            (pages, (self.common.is_dram)(buffer), (self.common.is_l1)(buffer))
-        };
+        // SAFETY: the caller's contract, here and below.
+        let page_size = unsafe { (self.common.page_size)(buffer) };
+        // SAFETY: as above.
+        let pages = page_size.checked_mul(unsafe { (self.common.num_pages)(buffer) });
+        // SAFETY: as above.
+        let is_dram = unsafe { (self.common.is_dram)(buffer) };
+        // SAFETY: as above.
+        let is_l1 = unsafe { (self.common.is_l1)(buffer) };
         // TRACE lies in DRAM, L1_SMALL in L1.
         let says_dram = matches!(facts.buffer_type, BufferType::Dram | BufferType::Trace);
         let says_l1 = matches!(facts.buffer_type, BufferType::L1 | BufferType::L1Small);
-        // SAFETY: the device pointer is only compared and, if it lies in readable memory as every object does
-        // whose buffer passed the two checks before, read for its type.
-        let fits = pages == Some(facts.size_bytes)
-            && (says_dram, says_l1) == (is_dram, is_l1)
-            && unsafe { super::devices::is_known_class(facts.device) };
+        let is_plausible = pages == Some(facts.size_bytes) && (says_dram, says_l1) == (is_dram, is_l1);
+        // SAFETY: size and type were right, so the pointer beside them is one to a live object.
+        let fits = is_plausible && unsafe { super::devices::is_known_class(facts.device) };
         if fits {
             IS_PROVEN.store(true, Ordering::Relaxed);
         } else {
@@ -217,20 +227,6 @@ pub fn go_passive(why: &str) {
 
 fn missing(name: &CStr) {
     go_passive(&format!("its symbol {} is missing", name.to_string_lossy()));
-}
-
-/// # Safety
-/// `F` is the type of the function of that name.
-unsafe fn must<F: Copy>(name: &'static CStr) -> Result<F, &'static CStr> {
-    // SAFETY: the caller's contract.
-    unsafe { may(name) }.ok_or(name)
-}
-
-/// # Safety
-/// `F` is the type of the function of that name.
-unsafe fn may<F: Copy>(name: &'static CStr) -> Option<F> {
-    // SAFETY: the caller's contract.
-    unsafe { Real::new(name) }.get()
 }
 
 /// # Safety

@@ -5,7 +5,7 @@
 //! the release, whose device may be gone already: it is looked up among those seen and never touched.
 
 use super::devices::{self, Device, Restore};
-use super::real::Real;
+use super::real::{Real, real};
 use super::symbols::{asked, interposed};
 use crate::pipeline::{self, Pipeline};
 use crate::{guard, state};
@@ -24,9 +24,7 @@ thread_local! {
     static OWNER: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-// SAFETY: the type is that of the C++ declaration.
-static PROGRAM_ID: Real<unsafe extern "C-unwind" fn(ProgramImpl) -> u64> =
-    unsafe { Real::new(asked::PROGRAM_ID) };
+static PROGRAM_ID: Real<unsafe extern "C-unwind" fn(ProgramImpl) -> u64> = real!(asked::PROGRAM_ID as _);
 
 /// The number of a program, unique in the process. A `Program*` is reused for different programs.
 ///
@@ -45,9 +43,8 @@ unsafe fn id(program: ProgramImpl) -> Option<u64> {
 /// `GraphTracker::track_program(Program*, IDevice const*)`: on every launch, cached or not.
 #[unsafe(export_name = "_ZN2tt8tt_metal12GraphTracker13track_programEPNS0_7ProgramEPKNS0_7IDeviceE")]
 extern "C-unwind" fn track_program(tracker: Tracker, program: *mut c_void, device: Device) {
-    // SAFETY: the type is that of the C++ declaration.
     static REAL: Real<unsafe extern "C-unwind" fn(Tracker, *mut c_void, Device)> =
-        unsafe { Real::new(interposed::TRACK_PROGRAM) };
+        real!(interposed::TRACK_PROGRAM as _);
     if let Some(real) = REAL.get() {
         // SAFETY: the arguments are passed on as they came.
         unsafe { real(tracker, program, device) };
@@ -68,9 +65,8 @@ extern "C-unwind" fn track_program(tracker: Tracker, program: *mut c_void, devic
 /// `ProgramImpl::allocate_circular_buffers(IDevice const*)`.
 #[unsafe(export_name = "_ZN2tt8tt_metal6detail11ProgramImpl25allocate_circular_buffersEPKNS0_7IDeviceE")]
 extern "C-unwind" fn allocate_circular_buffers(program: ProgramImpl, device: Device) {
-    // SAFETY: the type is that of the C++ declaration.
     static REAL: Real<unsafe extern "C-unwind" fn(ProgramImpl, Device)> =
-        unsafe { Real::new(interposed::ALLOCATE_CBS) };
+        real!(interposed::ALLOCATE_CBS as _);
     let Some(real) = REAL.get() else { return };
     // SAFETY: the runtime calls us with a live program.
     let _owner = Restore::set(&OWNER, unsafe { id(program) });
@@ -81,9 +77,7 @@ extern "C-unwind" fn allocate_circular_buffers(program: ProgramImpl, device: Dev
 /// `ProgramImpl::deallocate_circular_buffers()`, from 0.70.
 #[unsafe(export_name = "_ZN2tt8tt_metal6detail11ProgramImpl27deallocate_circular_buffersEv")]
 extern "C-unwind" fn deallocate_circular_buffers(program: ProgramImpl) {
-    // SAFETY: the type is that of the C++ declaration.
-    static REAL: Real<unsafe extern "C-unwind" fn(ProgramImpl)> =
-        unsafe { Real::new(interposed::DEALLOCATE_CBS) };
+    static REAL: Real<unsafe extern "C-unwind" fn(ProgramImpl)> = real!(interposed::DEALLOCATE_CBS as _);
     let Some(real) = REAL.get() else { return };
     // SAFETY: the runtime calls us with a live program.
     let _owner = Restore::set(&OWNER, unsafe { id(program) });
@@ -103,8 +97,7 @@ extern "C-unwind" fn track_allocate_cb(
     device: Device,
 ) {
     type Function = unsafe extern "C-unwind" fn(Tracker, *const c_void, u64, u64, bool, Device);
-    // SAFETY: the type is that of the C++ declaration.
-    static REAL: Real<Function> = unsafe { Real::new(interposed::TRACK_ALLOCATE_CB) };
+    static REAL: Real<Function> = real!(interposed::TRACK_ALLOCATE_CB as _);
     if let Some(real) = REAL.get() {
         // SAFETY: the arguments are passed on as they came.
         unsafe { real(tracker, cores, address, size_bytes, globally_allocated, device) };
@@ -132,9 +125,8 @@ extern "C-unwind" fn track_allocate_cb(
 /// possibly after that device was closed.
 #[unsafe(export_name = "_ZN2tt8tt_metal12GraphTracker19track_deallocate_cbEPKNS0_7IDeviceE")]
 extern "C-unwind" fn track_deallocate_cb(tracker: Tracker, device: Device) {
-    // SAFETY: the type is that of the C++ declaration.
     static REAL: Real<unsafe extern "C-unwind" fn(Tracker, Device)> =
-        unsafe { Real::new(interposed::TRACK_DEALLOCATE_CB) };
+        real!(interposed::TRACK_DEALLOCATE_CB as _);
     if let Some(real) = REAL.get() {
         // SAFETY: the arguments are passed on as they came.
         unsafe { real(tracker, device) };
@@ -153,13 +145,11 @@ extern "C-unwind" fn track_deallocate_cb(tracker: Tracker, device: Device) {
 /// `ProgramImpl::~ProgramImpl()`. Up to 0.68 circular buffers end here without any other sign.
 #[unsafe(export_name = "_ZN2tt8tt_metal6detail11ProgramImplD1Ev")]
 extern "C-unwind" fn program_destructor(program: ProgramImpl) {
-    // SAFETY: the type is that of the C++ declaration.
-    static REAL: Real<unsafe extern "C-unwind" fn(ProgramImpl)> =
-        unsafe { Real::new(interposed::PROGRAM_DESTRUCTOR) };
+    static REAL: Real<unsafe extern "C-unwind" fn(ProgramImpl)> = real!(interposed::PROGRAM_DESTRUCTOR as _);
     let Some(real) = REAL.get() else { return };
     let is_recording = state::is_on() && pipeline::running().is_some();
     // SAFETY: the runtime calls us with a program that is still whole.
-    let id = if is_recording { unsafe { id(program) } } else { None };
+    let id = is_recording.then(|| unsafe { id(program) }).flatten();
     // SAFETY: the arguments are passed on as they came.
     unsafe { real(program) };
     guard::enter(|| {

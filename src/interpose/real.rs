@@ -15,6 +15,18 @@ const LIBRARIES: [&CStr; 2] = [c"libtt_metal.so", c"_ttnncpp.so"];
 /// The handle of the runtime's library.
 static LIBRARY: AtomicPtr<c_void> = AtomicPtr::new(ptr::null_mut());
 
+/// `real!(NAME as TYPE)`: the function of that name in the runtime, a [`Real`].
+///
+/// The type is the C++ declaration with its ABI written out: `this` first, a `std::vector` through a hidden first
+/// argument, a reference as a pointer.
+macro_rules! real {
+    ($name:path as $type:ty) => {
+        // SAFETY: the type stands beside the name, as the public source declares it and runs have shown it.
+        unsafe { $crate::interpose::real::Real::<$type>::new($name) }
+    };
+}
+pub(super) use real;
+
 /// A symbol of the runtime as an `F`, a function pointer. Looked up once.
 pub struct Real<F> {
     name: &'static CStr,
@@ -85,7 +97,11 @@ fn symbol(library: *mut c_void, name: &CStr) -> *mut c_void {
     }
     // SAFETY: the handle came from `dlopen` and is never closed; the name ends in a zero byte.
     let found = unsafe { libc::dlsym(library, name.as_ptr()) };
-    if found.is_null() || file_of(found) == file_of(library_path as *mut c_void) { ptr::null_mut() } else { found }
+    if found.is_null() || file_of(found) == file_of(library_path as *mut c_void) {
+        ptr::null_mut()
+    } else {
+        found
+    }
 }
 
 /// Looks for the symbol in every loaded library: for a runtime whose library has yet another name.

@@ -19,8 +19,7 @@ pub mod interposed {
         c"_ZN2tt8tt_metal12GraphTracker13track_programEPNS0_7ProgramEPKNS0_7IDeviceE";
     pub const ALLOCATE_CBS: &CStr =
         c"_ZN2tt8tt_metal6detail11ProgramImpl25allocate_circular_buffersEPKNS0_7IDeviceE";
-    pub const DEALLOCATE_CBS: &CStr =
-        c"_ZN2tt8tt_metal6detail11ProgramImpl27deallocate_circular_buffersEv";
+    pub const DEALLOCATE_CBS: &CStr = c"_ZN2tt8tt_metal6detail11ProgramImpl27deallocate_circular_buffersEv";
     pub const PROGRAM_DESTRUCTOR: &CStr = c"_ZN2tt8tt_metal6detail11ProgramImplD1Ev";
 }
 

@@ -1,11 +1,12 @@
 //! Where `run` records: a run directory, one file, or one file per process by a pattern.
 
 use crate::exit::{self, Usage};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use tt_memtrace_wire::names;
 
 /// Where the recorder writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +43,8 @@ impl Output {
     /// The run directory of a command that starts now, one that is not there yet.
     pub fn default_for(command: &[OsString], folder: &Path) -> Self {
         let time = jiff::Zoned::now().strftime("%Y%m%d-%H%M%S");
-        let name = format!("tt-memtrace-{}.{time}", program(command));
+        let words: Vec<_> = command.iter().map(|word| word.to_string_lossy()).collect();
+        let name = format!("tt-memtrace-{}.{time}", names::program(&words));
         let names = std::iter::once(name.clone()).chain((2..1000).map(|n| format!("{name}-{n}")));
         let free = names.map(|name| folder.join(name)).find(|path| path.symlink_metadata().is_err());
         Self::Directory(free.unwrap_or_else(|| folder.join(name)))
@@ -232,35 +234,6 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// The name of what is run: the executable's, or the script's if an interpreter runs one.
-fn program(command: &[OsString]) -> String {
-    let stem = |path: &OsStr| Path::new(path).file_stem().unwrap_or(path).to_owned();
-    let executable = command.first().map(|path| Path::new(path).file_name().unwrap_or(path).to_owned());
-    let executable = executable.unwrap_or_default();
-    let name = if executable.as_bytes().starts_with(b"python") {
-        script(command.get(1..).unwrap_or_default()).map(stem).unwrap_or(executable)
-    } else {
-        executable
-    };
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
-    name.to_string_lossy().chars().take(100).map(|c| if is_plain(c) { c } else { '_' }).collect()
-}
-
-/// The script or module among a Python interpreter's arguments.
-fn script(arguments: &[OsString]) -> Option<&OsStr> {
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        match argument.as_bytes() {
-            b"-m" => return arguments.next().map(OsString::as_os_str),
-            b"-c" | b"-" => return None,
-            b"-W" | b"-X" => drop(arguments.next()),
-            option if option.starts_with(b"-") => {}
-            _ => return Some(argument),
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,15 +252,6 @@ mod tests {
         assert!(matches(b"r.%p.%h%%.jsonl", b"r.12.node7%.jsonl") && !matches(b"r.%p.jsonl", b"r.12.json"));
         let error = Output::parse(Path::new("a.%q"), Path::new("/")).unwrap_err().to_string();
         assert_eq!(error, "-o: unknown placeholder %q; there are %p, %h, %t, %e, %r and %%");
-    }
-
-    #[test]
-    fn a_python_run_is_named_after_its_script() {
-        let name = |words: &[&str]| program(&words.iter().map(OsString::from).collect::<Vec<_>>());
-        assert_eq!(name(&["/usr/bin/python3.12", "-X", "dev", "-u", "dir/train.py", "-m"]), "train");
-        assert_eq!(name(&["python", "-m", "pytest", "x.py"]), "pytest");
-        assert_eq!(name(&["python3", "-c", "pass"]), "python3");
-        assert_eq!(name(&["./build/my app"]), "my_app");
     }
 
     #[test]

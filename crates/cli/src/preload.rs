@@ -1,6 +1,6 @@
 //! Finds the library, and gives it a path that the loader understands.
 
-use crate::{exit, variables};
+use crate::exit;
 use nix::unistd::Uid;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, DirBuilder};
@@ -9,16 +9,17 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use tt_memtrace_wire::names;
 
 const NAME: &str = "libtt_memtrace.so";
 
 /// The library's real path; otherwise a sentence with every place that was looked at.
 pub fn find() -> Result<PathBuf, String> {
-    if let Some(named) = std::env::var_os(variables::LIBRARY).filter(|named| !named.is_empty()) {
+    if let Some(named) = std::env::var_os(names::LIBRARY).filter(|named| !named.is_empty()) {
         let named = PathBuf::from(named);
         let error = |error| {
             let why = exit::plain(&error);
-            format!("{} names {}: {why}", variables::LIBRARY, named.display())
+            format!("{} names {}: {why}", names::LIBRARY, named.display())
         };
         return named.canonicalize().map_err(error);
     }
@@ -27,7 +28,7 @@ pub fn find() -> Result<PathBuf, String> {
     let places = [folder.join(NAME), folder.join("../lib").join(NAME), folder.join("..").join(NAME)];
     places.iter().find_map(|place| place.canonicalize().ok()).ok_or_else(|| {
         let looked = places.map(|place| place.display().to_string()).join(", ");
-        format!("cannot find {NAME} ({looked}): set {} to its path", variables::LIBRARY)
+        format!("cannot find {NAME} ({looked}): set {} to its path", names::LIBRARY)
     })
 }
 

@@ -1,5 +1,34 @@
 //! Names that the library and the command must agree on.
 
+/// The switch: recording is on if it is `1`.
+pub const SWITCH: &str = "TT_ALLOC_TRACKING_ENABLED";
+/// The prefix of all other variables.
+pub const PREFIX: &str = "TT_MEMTRACE_";
+/// Where captures go.
+pub const OUTPUT: &str = "TT_MEMTRACE_OUTPUT";
+/// Where `run` finds the library. `run` sets it for its command, which so knows that misspelt names were said.
+pub const LIBRARY: &str = "TT_MEMTRACE_LIB";
+/// All variables with [`PREFIX`].
+pub const VARIABLES: [&str; 7] = [
+    OUTPUT,
+    "TT_MEMTRACE_SERVER",
+    "TT_MEMTRACE_STACKS",
+    "TT_MEMTRACE_SPOOL_SIZE",
+    "TT_MEMTRACE_SPILL_MAX",
+    "TT_MEMTRACE_LOG",
+    LIBRARY,
+];
+
+/// The variable that was probably meant.
+///
+/// ```
+/// assert_eq!(tt_memtrace_wire::names::closest("TT_MEMTRACE_OUTPT"), "TT_MEMTRACE_OUTPUT");
+/// ```
+pub fn closest(name: &str) -> &'static str {
+    let all = VARIABLES.into_iter().chain([SWITCH]);
+    all.min_by_key(|known| distance(name, known)).unwrap_or(OUTPUT)
+}
+
 /// What a recorded program is called in file names: the script's stem for an interpreter that was given one,
 /// else the executable's file name.
 ///
@@ -12,7 +41,8 @@
 pub fn program<S: AsRef<str>>(command: &[S]) -> String {
     let mut words = command.iter().map(AsRef::as_ref);
     let executable = file_name(words.next().unwrap_or_default());
-    let name = if executable.starts_with("python") { script(words).unwrap_or(executable) } else { executable };
+    let name =
+        if executable.starts_with("python") { script(words).unwrap_or(executable) } else { executable };
     let safe = |c: char| if c.is_alphanumeric() || "._-+".contains(c) { c } else { '_' };
     let name: String = name.chars().take(64).map(safe).collect();
     if name.is_empty() { "program".to_owned() } else { name }
@@ -22,7 +52,7 @@ fn script<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     while let Some(word) = words.next() {
         match word {
             "-m" => return words.next(),
-            "-c" => return None,
+            "-c" | "-" => return None,
             "-W" | "-X" => drop(words.next()),
             flag if flag.starts_with('-') => {}
             path => return Some(file_name(path).trim_end_matches(".py")),

@@ -339,10 +339,10 @@ fn decode_alloc(
         return Some(alloc);
     }
     let position = d >> 44 & 0xfff;
-    alloc.address = a & (1 << 48) - 1;
-    alloc.per_bank_bytes = c & (1 << 40) - 1;
+    alloc.address = a & ((1 << 48) - 1);
+    alloc.per_bank_bytes = c & ((1 << 40) - 1);
     alloc.page_size_bytes = c >> 40;
-    alloc.unique_id = has(flag::HAS_ID).then_some(d & (1 << 44) - 1);
+    alloc.unique_id = has(flag::HAS_ID).then_some(d & ((1 << 44) - 1));
     alloc.n_cores = has(flag::HAS_CORES).then_some(low(a >> 48));
     alloc.buffer_type = low(d >> 56 & 0xf).into();
     alloc.layout = low(d >> 60).into();

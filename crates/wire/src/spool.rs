@@ -89,7 +89,8 @@ impl Journal {
 
     /// From the words at `at`.
     pub fn load(load: impl Fn(usize) -> u64, at: usize) -> Self {
-        let [capture_bytes, n, dropped, spilled_bytes, unspilled_bytes] = [0, 1, 2, 3, 4].map(|i| load(at + i));
+        let [capture_bytes, n, dropped, spilled_bytes, unspilled_bytes] =
+            [0, 1, 2, 3, 4].map(|i| load(at + i));
         Self { capture_bytes, n, dropped, spilled_bytes, unspilled_bytes }
     }
 }
@@ -315,7 +316,8 @@ impl Clock {
 
     /// `CLOCK_MONOTONIC` at that reading, on the line through both pairs.
     pub fn nanoseconds(&self, clock: u64) -> u64 {
-        let (ticks, ns) = (self.latest.0.wrapping_sub(self.first.0), self.latest.1.wrapping_sub(self.first.1));
+        let (ticks, ns) =
+            (self.latest.0.wrapping_sub(self.first.0), self.latest.1.wrapping_sub(self.first.1));
         let since = i128::from(clock) - i128::from(self.first.0);
         if ticks == 0 {
             return self.first.1;
@@ -413,10 +415,8 @@ impl std::error::Error for SpoolError {}
 /// Reads what is left in the spool of a dead process. `capture_bytes` is the capture's length, `spill` the
 /// contents of the spill file, if there is one.
 pub fn recover(spool: &[u8], spill: &[u8], capture_bytes: u64) -> Result<Recovered, SpoolError> {
-    let words: Vec<u64> = spool
-        .chunks_exact(8)
-        .map(|bytes| u64::from_ne_bytes(std::array::from_fn(|i| bytes[i])))
-        .collect();
+    let words: Vec<u64> =
+        spool.chunks_exact(8).map(|bytes| u64::from_ne_bytes(std::array::from_fn(|i| bytes[i]))).collect();
     let load = |at: usize| words.get(at).copied().unwrap_or(0);
     if load(0) != MAGIC {
         return Err(SpoolError::Foreign);

@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use tt_memtrace_wire::names;
 
 /// The spools of a few processes, at their usual size.
 const SHM_BYTES: u64 = 64 << 20;
@@ -119,7 +120,7 @@ fn library() -> Vec<Check> {
 
 fn loads(library: &Path) -> Check {
     let mut command = Command::new("/bin/true");
-    command.env("LD_PRELOAD", library).env(variables::ENABLED, "1");
+    command.env("LD_PRELOAD", library).env(names::SWITCH, "1");
     match output_of(command) {
         Ok(output) if output.status.success() && output.stderr.is_empty() => {
             Check::fine("loads", "silently, into /bin/true")

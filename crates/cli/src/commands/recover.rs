@@ -22,7 +22,8 @@ pub fn run(args: &Recover, out: &mut dyn Write) -> anyhow::Result<u8> {
         if !args.captures.json {
             writeln!(out, "{}: {text}", path.display())?;
         }
-        let mut process = json!({"capture": path.display().to_string(), "pid": capture.header.pid, "status": status});
+        let mut process =
+            json!({"capture": path.display().to_string(), "pid": capture.header.pid, "status": status});
         if let Outcome::Completed(recovery) = outcome {
             process["recovered"] = json::int(recovery.recovered);
             process["unfinished"] = json::int(recovery.unfinished);

@@ -15,6 +15,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
+use tt_memtrace_wire::names;
 
 /// A summary at the end must not keep the shell waiting.
 const MAX_SUMMARY_BYTES: u64 = 256 << 20;
@@ -36,7 +37,8 @@ pub fn run(args: &Run) -> anyhow::Result<u8> {
     match &recording {
         Ok((library, _)) => {
             command.env("LD_PRELOAD", preload::variable(library));
-            command.env(variables::ENABLED, "1").env(variables::OUTPUT, output.variable());
+            command.env(names::SWITCH, "1").env(names::OUTPUT, output.variable());
+            command.env(names::LIBRARY, library);
         }
         Err(why) => say(format_args!("{why}; the command runs unrecorded")),
     }
