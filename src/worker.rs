@@ -20,7 +20,7 @@ use tt_memtrace_wire::{Ending, Event, Footer, Header, Line, Lost, names, version
 /// The worker sleeps between these while nothing comes, longer each time.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
 const LONGEST_SLEEP: Duration = Duration::from_millis(5);
-/// How often the clock is compared with the kernel's.
+/// How often the clock is compared with the kernel's at least; at the start, more often.
 const ANCHOR_AGE: Duration = Duration::from_millis(200);
 /// Records that are formatted and written at once. More go to the spill file first, to keep the spool empty.
 const MOST_AT_ONCE: usize = 16 * 1024;
@@ -161,11 +161,12 @@ impl Worker {
         guard::stay_inside();
         self.spool.prefault();
         let mut sleep = SHORTEST_SLEEP;
-        let mut anchored = Instant::now();
+        let started = Instant::now();
+        let mut anchored = started;
         loop {
             // Asked first: what is found afterwards is all that they can want.
             let (ending, ticket) = (self.pipeline.ending(), self.pipeline.flush_wanted());
-            if anchored.elapsed() > ANCHOR_AGE {
+            if anchored.elapsed() > (started.elapsed() / 8).min(ANCHOR_AGE) {
                 self.spool.renew_anchor();
                 anchored = Instant::now();
             }

@@ -1,0 +1,71 @@
+//! The front door of the stock runtime, with a fake of it: what a wheel cannot show is what happens when a
+//! symbol is missing or the fields have moved. The real runtime is followed in `tests/ttnn`.
+#![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
+
+mod support;
+
+use support::{Bench, Outcome, compile, project};
+use tt_memtrace_wire::{Event, Line, Place};
+
+/// Runs a program against a fake runtime that was built with these definitions.
+fn run(bench: &Bench, definitions: &[&str]) -> Outcome {
+    let library = bench.path("libtt_metal.so");
+    let flags = [&["-std=c++17", "-O1", "-fPIC", "-shared"], definitions].concat();
+    compile("c++", &flags, &project("tests/c/fake_runtime.cpp"), &library).unwrap();
+    let outcome = bench.program("uses_fake_runtime.c").args([library]).run();
+    // Whatever we make of it, the runtime's own functions were called each time.
+    assert_eq!((outcome.status.code(), outcome.stdout.as_str()), (Some(0), "2\n4\n6\n"), "{outcome:#?}");
+    outcome
+}
+
+#[test]
+fn both_generations_of_the_runtime_are_followed() {
+    for (definitions, unique_id) in [(&["-DACCESSORS"][..], Some(42)), (&[], None)] {
+        let bench = Bench::new();
+        run(&bench, definitions).quiet();
+        let lines = bench.capture().lines;
+        let mesh = lines.iter().find_map(|line| match line {
+            Line::Mesh(mesh) => Some(mesh),
+            _ => None,
+        });
+        let mesh = mesh.unwrap();
+        assert_eq!((mesh.mesh_id, &mesh.chips[..], mesh.rows, mesh.cols), (7, &[1, 0][..], 1, 2));
+        assert_eq!(mesh.arch, "wormhole_b0");
+        let allocs = lines.iter().filter_map(|line| match line {
+            Line::Event(_, Event::Alloc(alloc)) => Some(alloc),
+            _ => None,
+        });
+        let allocs: Vec<_> = allocs.collect();
+        assert_eq!(allocs.len(), 3);
+        assert_eq!((allocs[0].place, allocs[0].address, allocs[0].size_bytes), (Place::Mesh(7), 4096, 8192));
+        assert_eq!((allocs[0].per_bank_bytes, allocs[0].unique_id), (2048, unique_id));
+    }
+}
+
+#[test]
+fn a_missing_symbol_is_one_line_and_nothing_is_recorded() {
+    for definitions in [&["-DNO_PER_BANK"][..], &["-DNO_PER_BANK", "-DACCESSORS"]] {
+        let bench = Bench::new();
+        let outcome = run(&bench, definitions);
+        assert_eq!(
+            outcome.said(),
+            [
+                "cannot record this ttnn runtime: its symbol _ZNK2tt8tt_metal6Buffer21aligned_size_per_bankEv is \
+              missing; the program runs on, unrecorded"
+            ]
+        );
+        assert!(bench.captures().is_empty());
+    }
+}
+
+#[test]
+fn fields_that_do_not_fit_together_are_one_line_and_nothing_is_recorded() {
+    let bench = Bench::new();
+    let outcome = run(&bench, &["-DWRONG_SIZE"]);
+    assert_eq!(
+        outcome.said(),
+        ["cannot record this ttnn runtime: the fields of its buffers do not fit together; the program runs \
+          on, unrecorded"]
+    );
+    assert!(bench.captures().is_empty());
+}
