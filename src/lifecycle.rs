@@ -3,6 +3,7 @@
 use crate::pipeline::{self, Pipeline};
 use crate::state::{self, State};
 use crate::{config, guard, spool};
+use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -21,7 +22,16 @@ static IS_EXITING: AtomicBool = AtomicBool::new(false);
 /// The inherited recording of the process this one was forked from, the fork's token, and the pid.
 static PARENT: AtomicPtr<Pipeline> = AtomicPtr::new(std::ptr::null_mut());
 static PARENT_PID: AtomicU32 = AtomicU32::new(0);
-static FORK_TOKEN: AtomicU64 = AtomicU64::new(0);
+static PARENT_TOKEN: AtomicU64 = AtomicU64::new(0);
+
+/// The last token that was given out.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// The token of the fork that this thread is in; 0 if it was not recorded. The child's only thread is the
+    /// one that forked, so each child finds its own, however many threads fork at once.
+    static THIS_FORK: Cell<u64> = const { Cell::new(0) };
+}
 
 /// Runs when the library is loaded, in every process of the run: compilers and shells, too. It starts no
 /// thread, opens nothing and prints nothing; if the switch is off it does not even register anything.
@@ -91,7 +101,7 @@ pub fn parent() -> Option<Parent> {
     Some(Parent {
         capture: inherited.capture.to_string_lossy().into_owned(),
         pid: PARENT_PID.load(Ordering::Relaxed),
-        token: FORK_TOKEN.load(Ordering::Relaxed),
+        token: PARENT_TOKEN.load(Ordering::Relaxed),
     })
 }
 
@@ -157,10 +167,12 @@ fn is_pending(signal: c_int) -> bool {
 
 /// In the parent, just before it forks: the child's ledger begins as the parent's at this event.
 extern "C" fn before_fork() {
+    THIS_FORK.set(0);
     guard::enter(|| {
         if let Some(pipeline) = pipeline::running() {
-            let token = FORK_TOKEN.fetch_add(1, Ordering::Relaxed) + 1;
+            let token = FORKS.fetch_add(1, Ordering::Relaxed) + 1;
             pipeline.offer(&Event::Fork { token });
+            THIS_FORK.set(token);
         }
     });
 }
@@ -169,9 +181,11 @@ extern "C" fn before_fork() {
 /// and the first event starts the child's own.
 extern "C" fn in_child() {
     let parent = OWNER.swap(std::process::id(), Ordering::Relaxed);
-    if let Some(inherited) = pipeline::abandon() {
+    let token = THIS_FORK.get();
+    if let (Some(inherited), true) = (pipeline::abandon(), token > 0) {
         PARENT.store(std::ptr::from_ref(inherited).cast_mut(), Ordering::Release);
         PARENT_PID.store(parent, Ordering::Relaxed);
+        PARENT_TOKEN.store(token, Ordering::Relaxed);
     }
     spool::forget_segment();
     state::next_generation();

@@ -54,6 +54,7 @@ pub fn run(args: &Doctor, out: &mut dyn Write) -> anyhow::Result<u8> {
     let mut checks = library();
     checks.extend(variables());
     checks.push(shared_memory());
+    checks.push(orphaned_spools());
     checks.push(output());
     let python = args.command.first().filter(|word| is_python(word)).cloned();
     checks.extend(runtime(&python.unwrap_or_else(|| "python".into())));
@@ -158,6 +159,30 @@ fn shared_memory() -> Check {
         return Check::fine(name, text);
     }
     Check::doubtful(name, text, format!("make room, {} is enough", render::bytes(SHM_BYTES)))
+}
+
+/// Spools of processes that are gone: each takes memory until its capture is opened, or for ever if that is lost.
+fn orphaned_spools() -> Check {
+    let name = "spools";
+    let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
+    let orphans = entries.filter(|entry| {
+        let pid = entry.file_name().to_str().and_then(spool_owner);
+        pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
+    });
+    let bytes: Vec<u64> = orphans.filter_map(|entry| Some(entry.metadata().ok()?.len())).collect();
+    if bytes.is_empty() {
+        return Check::fine(name, "none is left of a killed process");
+    }
+    let text = format!("{} of killed processes hold {}", bytes.len(), render::bytes(bytes.iter().sum()));
+    let remedy =
+        "tt-memtrace recover their captures, or delete /dev/shm/tt-memtrace-*.spool if those are lost";
+    Check::doubtful(name, text, remedy)
+}
+
+/// The pid in `tt-memtrace-PID-TIME.spool`.
+fn spool_owner(file_name: &str) -> Option<u32> {
+    let numbers = file_name.strip_prefix("tt-memtrace-")?.strip_suffix(".spool")?;
+    numbers.split_once('-')?.0.parse().ok()
 }
 
 fn output() -> Check {
