@@ -31,6 +31,8 @@ thread_local! {
     /// The token of the fork that this thread is in; 0 if it was not recorded. The child's only thread is the
     /// one that forked, so each child finds its own, however many threads fork at once.
     static THIS_FORK: Cell<u64> = const { Cell::new(0) };
+    /// Whether recording had stopped before the fork that this thread is in: then it has in the child, too.
+    static WAS_STOPPED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs when the library is loaded, in every process of the run: compilers and shells, too. It starts no
@@ -110,6 +112,18 @@ pub fn has_parent() -> bool {
     !PARENT.load(Ordering::Acquire).is_null()
 }
 
+/// Whether every other thread of the process has ended. A process without `exit` ends with its last thread, and
+/// that must not be ours: `main` may have called `pthread_exit`.
+pub fn is_last_thread() -> bool {
+    let own = crate::clock::thread_id().to_string();
+    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return false };
+    tasks.flatten().filter(|task| task.file_name() != own.as_str()).all(|task| {
+        // A main thread that has ended stays in the list until the process ends.
+        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with(['Z', 'X']))
+    })
+}
+
 /// Runs `spawn` with all signals blocked, which a new thread inherits.
 pub fn with_signals_blocked<T>(spawn: impl FnOnce() -> T) -> T {
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
@@ -168,6 +182,7 @@ fn is_pending(signal: c_int) -> bool {
 /// In the parent, just before it forks: the child's ledger begins as the parent's at this event.
 extern "C" fn before_fork() {
     THIS_FORK.set(0);
+    WAS_STOPPED.set(state::get() == State::Stopped);
     guard::enter(|| {
         if let Some(pipeline) = pipeline::running() {
             let token = FORKS.fetch_add(1, Ordering::Relaxed) + 1;
@@ -182,14 +197,17 @@ extern "C" fn before_fork() {
 extern "C" fn in_child() {
     let parent = OWNER.swap(std::process::id(), Ordering::Relaxed);
     let token = THIS_FORK.get();
-    if let (Some(inherited), true) = (pipeline::abandon(), token > 0) {
-        PARENT.store(std::ptr::from_ref(inherited).cast_mut(), Ordering::Release);
-        PARENT_PID.store(parent, Ordering::Relaxed);
-        PARENT_TOKEN.store(token, Ordering::Relaxed);
+    if let Some(inherited) = pipeline::abandon() {
+        inherited.spool.disown_thread();
+        if token > 0 {
+            PARENT.store(std::ptr::from_ref(inherited).cast_mut(), Ordering::Release);
+            PARENT_PID.store(parent, Ordering::Relaxed);
+            PARENT_TOKEN.store(token, Ordering::Relaxed);
+        }
     }
     spool::forget_segment();
     state::next_generation();
-    state::set(State::Idle);
+    state::set(if WAS_STOPPED.get() { State::Stopped } else { State::Idle });
 }
 
 extern "C" fn at_very_end(_: *mut c_void) {

@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 use tt_memtrace_wire::record::{self, encode, encode_definition};
-use tt_memtrace_wire::{Ending, Event, Line, Place, Range};
+use tt_memtrace_wire::{Cores, Ending, Event, Line, Mesh, Place, Range};
 
 /// How long an event waits for another thread that is starting the recording.
 const START_PATIENCE: Duration = Duration::from_secs(5);
@@ -155,6 +155,10 @@ impl Pipeline {
         if let Some(line) = define(&mut defined) {
             let mut bytes = Vec::new();
             line.write_to(&mut bytes);
+            if bytes.len() > record::MOST_TAIL {
+                bytes.clear();
+                without_list(line).write_to(&mut bytes);
+            }
             if !defined.unsent.is_empty() || !self.spool.push(&encode_definition(&bytes)) {
                 defined.unsent.push(bytes);
                 self.has_unsent.store(true, Ordering::Relaxed);
@@ -179,25 +183,28 @@ impl Pipeline {
     /// Waits until everything before this call is in the file, at most `patience`. True if it is.
     pub fn flush(&self, patience: Duration) -> bool {
         let ticket = self.flush_wanted.fetch_add(1, Ordering::AcqRel) + 1;
-        self.wait(patience, || self.flush_done.load(Ordering::Acquire) >= ticket)
+        let is_over = || self.is_finished.load(Ordering::Acquire);
+        let is_done = || self.flush_done.load(Ordering::Acquire) >= ticket;
+        self.wait(patience, || is_done() || is_over()) && is_done()
     }
 
     /// Ends the recording: the worker writes what is left and the footer. Waits at most `patience` for it; what
-    /// is not written by then stays in the spool, where readers find it.
+    /// is not written by then stays in the spool, where readers find it. Other threads that go on until the very
+    /// end are no longer recorded, or the worker might never catch up with them.
     pub fn finish(&self, ending: Ending, patience: Duration) {
         lock(&self.ending).get_or_insert(ending);
+        state::set(State::Stopped);
         if !self.wait(patience, || self.is_finished.load(Ordering::Acquire)) {
             let spool = self.spool.path().display();
             report::say(report::Level::Warn, format_args!("the last records are still in {spool}"));
         }
-        state::set(State::Stopped);
     }
 
     fn wait(&self, patience: Duration, is_done: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + patience;
         while !is_done() {
-            if Instant::now() >= deadline || state::get() == State::Stopped {
-                return is_done();
+            if Instant::now() >= deadline {
+                return false;
             }
             if let Some(worker) = &*lock(&self.worker) {
                 worker.unpark();
@@ -233,6 +240,15 @@ impl Pipeline {
     /// Says that nothing more will be written.
     pub fn set_finished(&self) {
         self.is_finished.store(true, Ordering::Release);
+    }
+}
+
+/// A list that no record can hold is a mistake of the caller's: the definition is made without it.
+fn without_list(line: Line) -> Line {
+    match line {
+        Line::Cores(cores) => Line::Cores(Cores { ranges: Vec::new(), ..cores }),
+        Line::Mesh(mesh) => Line::Mesh(Mesh { chips: Vec::new(), ..mesh }),
+        other => other,
     }
 }
 

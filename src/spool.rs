@@ -8,7 +8,7 @@
 //! In the steady state a push is one branch, one clock reading and eight stores to one line: no lock, no
 //! allocation, no system call.
 
-use crate::{clock, state};
+use crate::{clock, lifecycle, state};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -146,6 +146,13 @@ impl Spool {
         this.renew_anchor();
         this.store(0, MAGIC);
         Ok(this)
+    }
+
+    /// In a forked child, on its only thread: the thread's end is no longer this spool's business, whose mapping
+    /// the child does not have.
+    pub fn disown_thread(&self) {
+        // SAFETY: the key was created with the spool.
+        unsafe { libc::pthread_setspecific(self.key, ptr::null()) };
     }
 
     /// The file.
@@ -317,8 +324,15 @@ impl Spool {
         if self.has_tsc { clock::ordered_tsc() } else { clock::monotonic_ns() }
     }
 
+    /// Both clocks at one moment: the closest of several pairs, since the thread may lose its core in between.
     fn anchor(&self) -> (u64, u64) {
-        (self.ticks(), clock::monotonic_ns())
+        let pair = || {
+            let (before, ns, after) = (self.ticks(), clock::monotonic_ns(), self.ticks());
+            let width = after.wrapping_sub(before);
+            (width, before.wrapping_add(width / 2), ns)
+        };
+        let closest = std::iter::repeat_with(pair).take(5).min_by_key(|(width, ..)| *width);
+        closest.map_or((0, 0), |(_, ticks, ns)| (ticks, ns))
     }
 
     /// Writes down what the clock reads now, for whoever turns readings into nanoseconds.
@@ -376,8 +390,10 @@ extern "C" fn thread_ends(spool: *mut libc::c_void) {
 /// Gives the file its length and space, and maps it.
 fn reserve(file: &File, bytes: usize) -> io::Result<*mut libc::c_void> {
     let length = libc::off_t::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
-    // SAFETY: plain numbers and an open descriptor. The answer is the error itself.
-    let error = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) };
+    let error = lifecycle::without_signals_of_writing(|| {
+        // SAFETY: plain numbers and an open descriptor. The answer is the error itself.
+        unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) }
+    });
     if error != 0 {
         return Err(io::Error::from_raw_os_error(error));
     }

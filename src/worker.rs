@@ -17,9 +17,14 @@ use tt_memtrace_wire::spool::{Batch, Clock, Journal, Scanned, Writer};
 use tt_memtrace_wire::spool::{DURABLE, FREE, IDLE, PENDING, PHASE, SPILLING, WRITING, segment};
 use tt_memtrace_wire::{Ending, Event, Footer, Header, Line, Lost, names, version};
 
+/// What is tried when there is no room for the spool that was asked for.
+const SMALL_SPOOL: u64 = 1 << 20;
+const SMALLEST_SPOOL: u64 = 128 << 10;
 /// The worker sleeps between these while nothing comes, longer each time.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
 const LONGEST_SLEEP: Duration = Duration::from_millis(5);
+/// After so many idle rounds the worker looks whether it is alone.
+const IDLE_ROUNDS: u32 = 20;
 /// How often the clock is compared with the kernel's at least; at the start, more often.
 const ANCHOR_AGE: Duration = Duration::from_millis(200);
 /// Records that are formatted and written at once. More go to the spill file first, to keep the spool empty.
@@ -48,15 +53,17 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
     } else {
         report::say(Level::Info, format_args!("recording to {}", path.display()));
     }
-    let spool = create_spool(&process, &path, config.spool_bytes).map_err(|(path, error)| {
-        format!(
-            "cannot reserve {} bytes in {}: {error}; nothing is recorded",
-            config.spool_bytes,
-            path.display()
-        )
+    let forget = |spool: Option<&Spool>| {
+        // It has no header, so nobody could read it.
+        let _ = std::fs::remove_file(&path);
+        spool.inspect(|spool| spool.remove());
+    };
+    let spool = create_spool(&process, &path, config.spool_bytes).map_err(|error| {
+        forget(None);
+        format!("cannot reserve a spool in /dev/shm or beside the capture: {error}; nothing is recorded")
     })?;
     let sink = begin(file, &path, header(process, &spool)).map_err(|error| {
-        spool.remove();
+        forget(Some(&spool));
         cannot(&path, &error)
     })?;
     spool.store(DURABLE, sink.length());
@@ -74,15 +81,23 @@ fn begin(file: std::fs::File, path: &Path, header: Header) -> io::Result<Sink> {
 }
 
 /// In memory if possible: a disk under load would make the host's threads wait for it. Else beside the capture.
-fn create_spool(process: &Process, capture: &Path, bytes: u64) -> Result<Spool, (PathBuf, io::Error)> {
-    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+/// Where there is no room, or a limit on the size of files, a smaller one serves as well, but fills up sooner.
+fn create_spool(process: &Process, capture: &Path, bytes: u64) -> io::Result<Spool> {
     let in_memory = PathBuf::from(format!("/dev/shm/tt-memtrace-{}-{}.spool", process.pid, process.t_ns));
     let mut beside = capture.as_os_str().to_owned();
     beside.push(".spool");
-    let beside = PathBuf::from(beside);
-    Spool::create(in_memory, bytes)
-        .or_else(|_| Spool::create(beside.clone(), bytes))
-        .map_err(|error| (beside, error))
+    let places = [in_memory, beside.into()];
+    let mut failure = None;
+    for bytes in [bytes, bytes.min(SMALL_SPOOL), bytes.min(SMALLEST_SPOOL)] {
+        for place in &places {
+            match Spool::create(place.clone(), usize::try_from(bytes).unwrap_or(usize::MAX)) {
+                Ok(spool) => return Ok(spool),
+                // The first one tells most: it is about what was asked for.
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+    }
+    Err(failure.unwrap_or_else(|| io::ErrorKind::OutOfMemory.into()))
 }
 
 fn header(process: Process, spool: &Spool) -> Header {
@@ -161,6 +176,7 @@ impl Worker {
         guard::stay_inside();
         self.spool.prefault();
         let mut sleep = SHORTEST_SLEEP;
+        let mut n_idle: u32 = 0;
         let started = Instant::now();
         let mut anchored = started;
         loop {
@@ -178,12 +194,18 @@ impl Worker {
                 self.pipeline.set_flushed(ticket);
             }
             match (round, ending) {
-                (Round::Idle, Some(ending)) => return self.finish(ending),
+                // Other threads may go on recording until the very end; they are not waited for.
+                (Round::Idle | Round::Written, Some(ending)) => return self.finish(ending),
                 (Round::Idle, None) => {
                     std::thread::park_timeout(sleep);
                     sleep = (sleep * 2).min(LONGEST_SLEEP);
+                    n_idle += 1;
+                    if n_idle % IDLE_ROUNDS == 0 && lifecycle::is_last_thread() {
+                        // The process would end now if it were not for us.
+                        return self.finish(Ending::Exit);
+                    }
                 }
-                _ => sleep = SHORTEST_SLEEP,
+                _ => (sleep, n_idle) = (SHORTEST_SLEEP, 0),
             }
         }
     }
@@ -343,6 +365,11 @@ impl Worker {
     fn give_up(&self, error: &io::Error) {
         let path = self.sink.path().display();
         report::say(Level::Error, format_args!("cannot write {path}: {error}; recording stops here"));
+        if !self.sink.path().exists() {
+            // Nothing names the spool any more.
+            self.spool.remove();
+            self.spill.remove();
+        }
         state::set(State::Stopped);
         self.pipeline.set_finished();
     }

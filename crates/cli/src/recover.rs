@@ -5,6 +5,7 @@ use crate::exit;
 use crate::liveness::{self, Liveness};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use tt_memtrace_wire::spool::{self, Recovered};
 use tt_memtrace_wire::{Header, Line, Recovery};
@@ -36,7 +37,7 @@ pub fn complete(path: &Path, header: &Header) -> io::Result<Outcome> {
         Liveness::Runs => return Ok(Outcome::StillRunning),
         Liveness::Elsewhere => return Ok(Outcome::Nothing),
     }
-    let spool_file = match File::open(spool_path) {
+    let spool_file = match OpenOptions::new().read(true).write(true).open(spool_path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Outcome::Nothing),
         opened => opened?,
     };
@@ -56,10 +57,14 @@ pub fn complete(path: &Path, header: &Header) -> io::Result<Outcome> {
     })?;
     let mut capture = OpenOptions::new().read(true).write(true).open(path)?;
     let length = capture.metadata()?.len();
+    for (word, value) in spool::settle(&spool, spill.len() as u64, length).map_err(io::Error::other)? {
+        spool[word * 8..][..8].copy_from_slice(&value.to_ne_bytes());
+        spool_file.write_all_at(&value.to_ne_bytes(), word as u64 * 8)?;
+    }
     let recovered = spool::recover(&spool, &spill, length).map_err(io::Error::other)?;
     let recovery = append(&mut capture, length, &recovered)?;
     std::fs::remove_file(spool_path)?;
-    if !spill.is_empty() {
+    if spill_path.exists() {
         std::fs::remove_file(&spill_path)?;
     }
     Ok(Outcome::Completed(recovery))

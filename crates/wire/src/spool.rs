@@ -322,7 +322,8 @@ impl Clock {
         if ticks == 0 {
             return self.first.1;
         }
-        u64::try_from(i128::from(self.first.1) + since * i128::from(ns) / i128::from(ticks)).unwrap_or(0)
+        let ns = since.saturating_mul(i128::from(ns)) / i128::from(ticks);
+        u64::try_from(i128::from(self.first.1).saturating_add(ns)).unwrap_or(0)
     }
 }
 
@@ -346,19 +347,58 @@ impl<A: Fn(u64) -> Option<u64>> Writer<A> {
                 self.event(self.clock.nanoseconds(clock), tid, ctx, event, out);
                 true
             }
-            Some(Decoded::Definition(line)) => {
+            Some(Decoded::Definition(line)) if is_definition(&line) => {
                 out.extend_from_slice(&line);
                 true
             }
-            None => false,
+            Some(Decoded::Definition(_)) | None => false,
         }
     }
 
     /// Appends the line of an event that is in no record.
     pub fn event(&mut self, t_ns: u64, tid: u32, ctx: u32, event: Event, out: &mut Vec<u8>) {
-        self.n += 1;
+        self.n = self.n.saturating_add(1);
         Line::Event(Stamp { n: self.n, t_ns, tid, ctx }, event).write_to(out);
     }
+}
+
+/// A definition that was damaged, or too long for a record, would spoil the line behind it.
+fn is_definition(line: &[u8]) -> bool {
+    let text = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
+    let line = text.filter(|text| !text.contains('\n')).map(Line::parse);
+    matches!(line, Some(Ok(Line::Mesh(_) | Line::Allocator(_) | Line::Cores(_))))
+}
+
+/// Whether the write that was under way had come to its end.
+fn is_pending_written(load: impl Fn(usize) -> u64, spill_bytes: u64, capture_bytes: u64) -> bool {
+    let pending = Journal::load(&load, PENDING);
+    match load(PHASE) {
+        WRITING => capture_bytes >= pending.capture_bytes,
+        SPILLING => spill_bytes >= pending.spilled_bytes,
+        _ => false,
+    }
+}
+
+/// Decides once and for all whether the write that was under way counts: the words to change in the spool, each
+/// with its value, in this order. Whoever appends to the capture does this first, because what is appended may
+/// differ from what the write would have been, and its length would then tell nothing.
+pub fn settle(spool: &[u8], spill_bytes: u64, capture_bytes: u64) -> Result<Vec<(usize, u64)>, SpoolError> {
+    let word = |at: usize| spool.get(at * 8..at * 8 + 8).map(|bytes| std::array::from_fn(|i| bytes[i]));
+    let load = |at: usize| word(at).map_or(0, u64::from_ne_bytes);
+    let layout = Layout::from_word(load(SHAPE)).filter(|_| load(0) == MAGIC).ok_or(SpoolError::Foreign)?;
+    if spool.len() / 8 < layout.total_words() {
+        return Err(SpoolError::Truncated);
+    }
+    let mut changes = Vec::new();
+    if is_pending_written(load, spill_bytes, capture_bytes) {
+        changes.extend((0..Journal::WORDS).map(|i| (DURABLE + i, load(PENDING + i))));
+        for segment in 0..layout.n_segments {
+            let pending = load(layout.segment_word(segment, segment::PENDING_READ));
+            changes.push((layout.segment_word(segment, segment::READ), pending));
+        }
+    }
+    changes.push((PHASE, IDLE));
+    Ok(changes)
 }
 
 /// What a dead process left, beyond its capture.
@@ -382,7 +422,7 @@ pub struct Recovered {
 
 /// Events that were refused, of every kind.
 pub fn n_dropped(load: impl Fn(usize) -> u64) -> u64 {
-    (0..=record::Kind::ALL.len()).map(|kind| load(DROPPED + kind)).sum()
+    (0..=record::Kind::ALL.len()).fold(0, |sum, kind| sum.saturating_add(load(DROPPED + kind)))
 }
 
 /// Whether this is the spool of that process.
@@ -425,13 +465,8 @@ pub fn recover(spool: &[u8], spill: &[u8], capture_bytes: u64) -> Result<Recover
     if words.len() < layout.total_words() {
         return Err(SpoolError::Truncated);
     }
-    let pending = Journal::load(load, PENDING);
-    let is_written = match load(PHASE) {
-        WRITING => capture_bytes >= pending.capture_bytes,
-        SPILLING => spill.len() as u64 >= pending.spilled_bytes,
-        _ => false,
-    };
-    let journal = if is_written { pending } else { Journal::load(load, DURABLE) };
+    let is_written = is_pending_written(load, spill.len() as u64, capture_bytes);
+    let journal = Journal::load(load, if is_written { PENDING } else { DURABLE });
 
     let mut batch = Batch::default();
     let from = usize::try_from(journal.unspilled_bytes).unwrap_or(usize::MAX).min(spill.len());
@@ -467,7 +502,7 @@ pub fn recover(spool: &[u8], spill: &[u8], capture_bytes: u64) -> Result<Recover
     Ok(Recovered {
         capture_bytes: journal.capture_bytes,
         lines,
-        n_events: n - journal.n,
+        n_events: n.saturating_sub(journal.n),
         n,
         n_unfinished,
         n_unreadable,

@@ -1,0 +1,124 @@
+//! A spool in memory, filled as the library fills it.
+
+use tt_memtrace_wire::Event;
+use tt_memtrace_wire::record::{Encoded, Slot, Tail, encode, n_slots};
+use tt_memtrace_wire::spool::{
+    ANCHORS, BUSY, DURABLE, FREE, Journal, Layout, MAGIC, OWNED, PENDING, PHASE, RETIRED, SHAPE, commit_word,
+    segment,
+};
+
+/// An event that carries a number.
+pub fn token(token: u64) -> Event {
+    Event::Fork { token }
+}
+
+/// A record as the spill file holds it.
+pub fn raw(event: &Event, clock: u64) -> Vec<u8> {
+    let mut slot = encode(event, 0, |_| None).slot;
+    slot[0] = clock;
+    slot.into_iter().flat_map(u64::to_ne_bytes).collect()
+}
+
+/// The words, and where each segment's thread goes on.
+pub struct Image {
+    pub words: Vec<u64>,
+    layout: Layout,
+    next: Vec<(u64, usize)>,
+}
+
+impl Image {
+    pub fn new(n_segments: usize) -> Self {
+        let layout = Layout { n_segments, n_slots: 256 };
+        let mut words = vec![0; layout.total_words()];
+        words[0] = MAGIC;
+        words[SHAPE] = layout.to_word();
+        words[ANCHORS + 2] = 1 << 30;
+        words[ANCHORS + 3] = 1 << 30;
+        Self { words, layout, next: vec![(0, 0); n_segments] }
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        self.words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    /// A thread takes the segment.
+    pub fn owned(&mut self, segment: usize, generation: u64) -> usize {
+        self.next[segment] = (generation, 0);
+        self.set(segment, segment::STATE, OWNED);
+        segment
+    }
+
+    pub fn retire(&mut self, segment: usize) {
+        let (_, used) = self.next[segment];
+        self.set(segment, segment::LIMIT, used as u64);
+        self.set(segment, segment::STATE, RETIRED);
+    }
+
+    pub fn free(&mut self, segment: usize) {
+        self.set(segment, segment::STATE, FREE);
+    }
+
+    pub fn set_read(&mut self, segment: usize, n: u64) {
+        self.set(segment, segment::READ, n);
+    }
+
+    pub fn set_pending_read(&mut self, segment: usize, n: u64) {
+        self.set(segment, segment::PENDING_READ, n);
+    }
+
+    pub fn set_durable(&mut self, journal: Journal) {
+        self.words[DURABLE..][..Journal::WORDS].copy_from_slice(&journal.to_words());
+    }
+
+    pub fn set_pending(&mut self, journal: Journal) {
+        self.words[PENDING..][..Journal::WORDS].copy_from_slice(&journal.to_words());
+    }
+
+    pub fn set_phase(&mut self, phase: u64) {
+        self.words[PHASE] = phase;
+    }
+
+    pub fn push(&mut self, segment: usize, clock: u64, event: Event) {
+        self.push_encoded(segment, clock, &encode(&event, 0, |_| None));
+    }
+
+    pub fn push_encoded(&mut self, segment: usize, clock: u64, encoded: &Encoded<'_>) {
+        let n = n_slots(&encoded.slot);
+        let (_, slot) = self.next[segment];
+        let second = self.layout.slot(segment, slot + 1);
+        match encoded.tail {
+            Tail::None => {}
+            Tail::Slot(more) => self.words[second..][..8].copy_from_slice(&more),
+            Tail::Bytes(bytes) => {
+                for (i, chunk) in bytes.chunks(8).enumerate() {
+                    let mut word = [0; 8];
+                    word[..chunk.len()].copy_from_slice(chunk);
+                    self.words[second + i] = u64::from_ne_bytes(word);
+                }
+            }
+        }
+        let mut first = encoded.slot;
+        first[0] = clock;
+        self.set_slot(segment, slot, first);
+        self.next[segment].1 += n;
+    }
+
+    /// The thread was killed before the commit word.
+    pub fn push_unfinished(&mut self, segment: usize, clock: u64, event: Event) {
+        let (_, slot) = self.next[segment];
+        self.push(segment, clock, event);
+        self.words[self.layout.slot(segment, slot) + 7] |= BUSY;
+    }
+
+    /// A slot, with its commit word.
+    pub fn set_slot(&mut self, segment: usize, slot: usize, mut words: Slot) {
+        words[7] = commit_word(self.next[segment].0, slot);
+        let at = self.layout.slot(segment, slot);
+        self.words[at..][..8].copy_from_slice(&words);
+    }
+
+    fn set(&mut self, segment: usize, word: usize, value: u64) {
+        let (generation, _) = self.next[segment];
+        self.words[self.layout.segment_word(segment, word)] = generation << 32 | value;
+    }
+}

@@ -1,0 +1,166 @@
+//! The C interface under `LD_PRELOAD`: what is called is what is recorded, and nothing else changes.
+#![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
+
+mod support;
+
+use support::Bench;
+use tt_memtrace_wire::{
+    Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Cores, Dealloc, Ending, Event, Line, Mesh, Place,
+    Range, SweepCause,
+};
+
+#[test]
+fn every_call_is_recorded_as_it_was_made() {
+    let bench = Bench::new();
+    let outcome = bench.program("calls.c").run().quiet();
+    let capture = bench.capture();
+
+    let header = &capture.header;
+    assert_eq!((header.pid, header.program.as_str()), (outcome.pid, "calls"));
+    assert_eq!((&header.rank, &header.runtime, &header.parent), (&None, &None, &None));
+    assert!(header.spool.is_some());
+    assert_eq!(header.command.len(), 1);
+    let footer = capture.footer.unwrap();
+    assert_eq!((footer.ended, footer.dropped), (Ending::Exit, 0));
+
+    let (events, definitions): (Vec<_>, Vec<_>) =
+        capture.lines.into_iter().partition(|line| matches!(line, Line::Event(..)));
+    assert_eq!(definitions, expected_definitions());
+    let events: Vec<_> = events
+        .into_iter()
+        .map(|line| if let Line::Event(_, event) = line { event } else { Event::OpEnd })
+        .collect();
+    assert_eq!(events, expected_events());
+}
+
+fn expected_definitions() -> Vec<Line> {
+    let arch = "wormhole_b0".to_owned();
+    let ranges = vec![Range { x0: 0, y0: 0, x1: 7, y1: 6 }, Range { x0: 1, y0: 7, x1: 2, y1: 7 }];
+    vec![
+        Line::Mesh(Mesh { mesh_id: 3, chips: vec![4, 5, 6, 7], rows: 2, cols: 2, arch }),
+        Line::Cores(Cores { cores: 1, ranges }),
+    ]
+}
+
+fn expected_events() -> Vec<Event> {
+    let (mesh, chip) = (Place::Mesh(3), Place::Chip(6));
+    let on_mesh = Alloc {
+        place: mesh,
+        allocator: Some(99),
+        buffer_type: BufferType::Dram,
+        layout: BufferLayout::HeightSharded,
+        address: 4096,
+        size_bytes: 11001,
+        page_size_bytes: 1100,
+        per_bank_bytes: 1376,
+        n_cores: None,
+        unique_id: Some(77),
+        owns_data: true,
+        hooked: false,
+    };
+    let view = Alloc {
+        place: Place::Chip(5),
+        allocator: None,
+        buffer_type: BufferType::L1Small,
+        layout: BufferLayout::Interleaved,
+        address: 8192,
+        size_bytes: 11002,
+        page_size_bytes: 1200,
+        per_bank_bytes: 1408,
+        unique_id: None,
+        owns_data: false,
+        ..on_mesh
+    };
+    let cb = CbAlloc {
+        place: chip,
+        program: Some(42),
+        cores: 1,
+        address: 1000,
+        size_bytes: 2048,
+        globally_allocated: false,
+    };
+    let global = CbAlloc { program: None, address: 5000, globally_allocated: true, ..cb.clone() };
+    vec![
+        Event::Alloc(on_mesh.clone()),
+        Event::Alloc(view.clone()),
+        Event::Dealloc(freed(&on_mesh)),
+        Event::Dealloc(freed(&view)),
+        Event::CbAlloc(cb),
+        Event::CbAlloc(global),
+        Event::ProgramRun { program: 42, place: mesh },
+        Event::CbDealloc(CbDealloc { place: Some(mesh), program: Some(42) }),
+        Event::CbDealloc(CbDealloc { place: Some(chip), program: None }),
+        Event::OpBegin { name: "ttnn::matmul".into() },
+        Event::Mark { name: "after matmul".into() },
+        Event::OpEnd,
+        Event::Sweep { allocator: 99, cause: SweepCause::Call },
+        Event::Close { mesh_id: 3 },
+    ]
+}
+
+fn freed(alloc: &Alloc) -> Dealloc {
+    let Alloc { place, buffer_type, address, size_bytes, unique_id, hooked, .. } = *alloc;
+    Dealloc { place, buffer_type, address, size_bytes: Some(size_bytes), unique_id, hooked }
+}
+
+#[test]
+fn garbage_is_refused_or_recorded_as_given_and_the_program_lives_on() {
+    let bench = Bench::new();
+    assert_eq!(bench.program("garbage.c").run().quiet().stdout, "alive\n");
+    let capture = bench.capture();
+    let events: Vec<&Event> = capture.events().map(|(_, event)| event).collect();
+    assert_eq!(events.len(), 11, "{events:#?}");
+
+    assert_eq!(events[..2], [&Event::OpBegin { name: String::new() }; 2]);
+    let Event::Alloc(huge) = events[2] else { unreachable!("{:?}", events[2]) };
+    assert_eq!((huge.address, huge.size_bytes), (u64::MAX - 1, 1 << 63));
+    assert_eq!(huge.place, Place::Mesh(u32::MAX - 1));
+    assert_eq!((huge.buffer_type, huge.layout), (BufferType::Unknown(250), BufferLayout::Unknown(u32::MAX)));
+    assert!(!huge.owns_data);
+
+    let marks = capture.marks();
+    assert_eq!(marks[0], "caf\u{fffd} \u{fffd}\u{fffd} \"quoted\" \\ \n \u{1}");
+    assert_eq!(marks[1], "x".repeat(4096));
+
+    let sizes = capture.lines.iter().filter_map(|line| match line {
+        Line::Cores(cores) => Some(cores.ranges.len()),
+        _ => None,
+    });
+    assert_eq!(sizes.collect::<Vec<_>>(), [1000, 0, 0]);
+    assert_eq!(events[8..10], [&Event::OpEnd, &Event::OpEnd]);
+    assert_eq!(events[10], &Event::Close { mesh_id: u32::MAX });
+}
+
+#[test]
+fn errno_is_kept_by_every_call() {
+    let bench = Bench::new();
+    assert_eq!(bench.program("keeps_errno.c").run().quiet().stdout, "");
+    assert_eq!(bench.capture().footer.unwrap().recorded, 10);
+}
+
+#[test]
+fn errno_is_kept_when_nothing_can_be_recorded() {
+    let bench = Bench::new();
+    std::fs::write(bench.path("file"), "").unwrap();
+    let outcome = bench.program("keeps_errno.c").env("TT_MEMTRACE_OUTPUT", bench.path("file/out")).run();
+    assert!(outcome.status.success(), "{outcome:#?}");
+}
+
+#[test]
+fn a_mark_is_in_the_file_when_its_call_returns() {
+    let bench = Bench::new();
+    let capture = bench.path("run.jsonl");
+    bench.program("reads_its_capture.c").args([&capture]).env("TT_MEMTRACE_OUTPUT", &capture).run().quiet();
+    assert_eq!(bench.capture().marks().len(), 100);
+}
+
+#[test]
+fn flush_tells_written_from_not_yet_and_from_never() {
+    let bench = Bench::new();
+    let told = bench.program("flushes.c").run().quiet().stdout;
+    assert_eq!(told, "enabled 1\nbefore 2\nafter 0\nimpatient 1\nenabled 1\n");
+
+    let told = bench.program("flushes.c").env("TT_ALLOC_TRACKING_ENABLED", "0").run().quiet().stdout;
+    assert_eq!(told, "enabled 0\nbefore 2\nafter 2\nimpatient 2\nenabled 0\n");
+    assert_eq!(bench.captures().len(), 1);
+}
