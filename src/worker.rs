@@ -62,20 +62,21 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
         forget(None);
         format!("cannot reserve a spool in /dev/shm or beside the capture: {error}; nothing is recorded")
     })?;
-    let sink = begin(file, &path, header(process, &spool)).map_err(|error| {
+    let sink = begin(file, &path, header(process, &spool), &spool).map_err(|error| {
         forget(Some(&spool));
         cannot(&path, &error)
     })?;
-    spool.store(DURABLE, sink.length());
     let spill = Spill::new(&path, config.spill_bytes);
     Ok((Pipeline::new(spool, path), |pipeline| spawn(pipeline, sink, spill)))
 }
 
 /// Writes the header, on a thread of the host, whose signals are not blocked as the worker's are.
-fn begin(file: std::fs::File, path: &Path, header: Header) -> io::Result<Sink> {
+fn begin(file: std::fs::File, path: &Path, header: Header, spool: &Spool) -> io::Result<Sink> {
     let mut sink = Sink::new(file, path.to_owned())?;
     let mut line = Vec::new();
     Line::Header(header).write_to(&mut line);
+    // Before the file has it: whoever completes the capture of a process that is killed here keeps its header.
+    spool.store(DURABLE, line.len() as u64);
     lifecycle::without_signals_of_writing(|| sink.write(&line))?;
     Ok(sink)
 }
@@ -200,7 +201,7 @@ impl Worker {
                     std::thread::park_timeout(sleep);
                     sleep = (sleep * 2).min(LONGEST_SLEEP);
                     n_idle += 1;
-                    if n_idle % IDLE_ROUNDS == 0 && lifecycle::is_last_thread() {
+                    if n_idle.is_multiple_of(IDLE_ROUNDS) && lifecycle::is_last_thread() {
                         // The process would end now if it were not for us.
                         return self.finish(Ending::Exit);
                     }

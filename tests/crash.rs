@@ -70,6 +70,20 @@ fn killed_at_each_step_of_a_write_it_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn killed_while_the_header_is_written_it_leaves_a_header_or_nothing() {
+    for moment in ["before", "half", "after"] {
+        let death = Death::new();
+        let outcome = death.run("100", "0", &["header", "1", moment], &[]);
+        assert_eq!(outcome.status.signal(), Some(libc::SIGKILL), "{outcome:#?}");
+        assert_eq!(death.is_before_the_first_event(&outcome), moment != "after");
+        if moment == "after" {
+            let account = death.account();
+            assert!(account.n_present <= N_THREADS && account.recovery.recovered == account.n_present);
+        }
+    }
+}
+
+#[test]
 fn abort_and_a_fault_and_an_exit_of_one_thread_lose_nothing() {
     for (how, signal) in [("abort", libc::SIGABRT), ("segfault", libc::SIGSEGV)] {
         let death = Death::new();

@@ -57,7 +57,7 @@ fn strictly(compilers: &[&str], name: &str, standard: &str) {
     flags.push(standard);
     for compiler in compilers {
         if find(compiler).is_none() && compiler.starts_with("clang") {
-            eprintln!("skipped: no {compiler}");
+            support::skip(compiler);
             continue;
         }
         let result = compile(compiler, &flags, &source, Path::new("/dev/null"));

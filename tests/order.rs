@@ -29,7 +29,7 @@ fn eight_threads_that_reuse_a_few_addresses_pair_without_an_error() {
     let mut last_tid_of = HashMap::new();
     for line in BufReader::new(std::fs::File::open(&path).unwrap()).lines() {
         let line = Line::parse(&line.unwrap()).unwrap();
-        ledger.apply(&line);
+        let _ = ledger.apply(&line);
         match line {
             Line::Event(stamp, event) => {
                 n += 1;

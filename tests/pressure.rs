@@ -80,8 +80,7 @@ fn a_full_dev_shm_moves_the_spool_beside_the_capture() {
     let run = run.args([host.bench.path("returned")]).args(["2", "5000", "0", "held"]);
     let outcome = run.env("TT_MEMTRACE_OUTPUT", host.path()).run();
     if outcome.stderr.starts_with("unshare") || outcome.stderr.starts_with("mount") {
-        println!("skipped: no right to mount: {}", outcome.stderr.trim_end());
-        return;
+        return support::skip("right to mount");
     }
     assert!(outcome.status.success() && outcome.stderr.is_empty(), "{outcome:#?}");
     let capture = host.capture();

@@ -9,6 +9,7 @@
 //   throttled N           the same, with writes that take N times as long as they should
 //   write K WHEN          killed in the worker's K-th write to the capture: WHEN is before, half or after
 //   spill K WHEN          the same with the spill file
+//   header 1 WHEN         killed in the write of the header, inside the first event
 //   worker K              the worker's thread alone ends, in its K-th write; the program returns from main
 //
 // A counter is stored when the call has returned. For held and the last three, the worker's first write waits until the
@@ -71,7 +72,8 @@ static ssize_t put_slowly(int fd, const void *bytes, size_t n, off_t at) {
 }
 
 static ssize_t intercepted(const char *call, int fd, const void *bytes, size_t n, off_t at) {
-    if (!is_worker()) return put(fd, bytes, n, at);
+    int is_header = strcmp(how, "header") == 0 && fd > STDERR_FILENO;
+    if (!is_worker() && !is_header) return put(fd, bytes, n, at);
     if (is_gated) {
         while (sem_wait(&gate) != 0) {}
         is_gated = 0;
@@ -146,6 +148,7 @@ int main(int argc, char **argv) {
     long number = argc > 6 ? atol(argv[6]) : 0;
     moment = argc > 7 ? argv[7] : "";
     sem_init(&gate, 0, 0);
+    if (strcmp(how, "header") == 0) call_of_death = "write", calls_to_death = number;
     if (strcmp(how, "write") == 0 || strcmp(how, "spill") == 0 || strcmp(how, "worker") == 0) {
         call_of_death = strcmp(how, "spill") == 0 ? "spill" : "write";
         calls_to_death = number;

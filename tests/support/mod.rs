@@ -17,7 +17,19 @@ pub use library::library;
 pub use program::{compile, find, program};
 pub use schema::{complaint, schema};
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+/// Says that a part of a test cannot be done here. In CI that is a failure, unless `tests/allowed-skips` has it.
+pub fn skip(what: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: no {what}");
+    let allowed = std::fs::read_to_string(project("tests/allowed-skips")).unwrap();
+    let is_allowed = allowed.lines().any(|line| line.split_once(':').is_some_and(|(name, _)| name == what));
+    assert!(
+        is_allowed || std::env::var_os("CI").is_none(),
+        "no {what}, and tests/allowed-skips does not list it"
+    );
+}
 
 /// A file of the project.
 pub fn project(path: &str) -> PathBuf {

@@ -202,8 +202,8 @@ proptest! {
         prop_assert!((1..=MOST_SLOTS).contains(&n_slots(&first)));
         let mut slots = vec![first];
         slots.extend(more);
-        let _ = decode(&slots, |at| Some(at));
-        let _ = decode(&[], |at| Some(at));
+        let _ = decode(&slots, Some);
+        let _ = decode(&[], Some);
     }
 }
 
