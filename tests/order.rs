@@ -17,10 +17,12 @@ const N_THREADS: u64 = 8;
 fn eight_threads_that_reuse_a_few_addresses_pair_without_an_error() {
     let n_events = std::env::var("EVENTS").map_or(1_000_000, |n| n.parse::<u64>().unwrap());
     let n_pairs = n_events / N_THREADS / 2;
+    // Room for all of them: the threads are faster than the worker.
+    let spool = if n_events > 3_000_000 { "1G" } else { "256M" };
     let bench = Bench::new();
     let path = bench.path("x.jsonl");
     let run = bench.program("reuse.c").args([N_THREADS.to_string(), n_pairs.to_string()]);
-    let run = run.env("TT_MEMTRACE_OUTPUT", &path).env("TT_MEMTRACE_SPOOL_SIZE", "256M");
+    let run = run.env("TT_MEMTRACE_OUTPUT", &path).env("TT_MEMTRACE_SPOOL_SIZE", spool);
     run.run().quiet();
 
     let mut ledger = Ledger::new();

@@ -3,6 +3,7 @@
 // back. The size tells the thread and the pair.
 #include "events.h"
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 
 enum { N_ADDRESSES = 12, PAIR_BITS = 21 };
@@ -46,6 +47,8 @@ static void *reuse(void *thread) {
             tt_memtrace_track_deallocate(&buffer);
             give_back(held[0]);
             held[0] = held[1], sizes[0] = sizes[1], n_held--;
+            // Lets another thread take it while the worker may be looking.
+            if (random >> 28 & 1) sched_yield();
         }
     }
     return NULL;

@@ -347,11 +347,11 @@ impl<A: Fn(u64) -> Option<u64>> Writer<A> {
                 self.event(self.clock.nanoseconds(clock), tid, ctx, event, out);
                 true
             }
-            Some(Decoded::Definition(line)) if is_definition(&line) => {
+            Some(Decoded::Definition(line)) => {
                 out.extend_from_slice(&line);
                 true
             }
-            Some(Decoded::Definition(_)) | None => false,
+            None => false,
         }
     }
 
@@ -362,7 +362,7 @@ impl<A: Fn(u64) -> Option<u64>> Writer<A> {
     }
 }
 
-/// A definition that was damaged, or too long for a record, would spoil the line behind it.
+/// Whether this is one whole line that defines something.
 fn is_definition(line: &[u8]) -> bool {
     let text = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
     let line = text.filter(|text| !text.contains('\n')).map(Line::parse);
@@ -490,7 +490,14 @@ pub fn recover(spool: &[u8], spill: &[u8], capture_bytes: u64) -> Result<Recover
     };
     let mut writer = Writer { n: journal.n, clock: Clock::load(load), allocator };
     for record in batch.records().chain(rings.records()) {
-        n_unreadable += u64::from(!writer.write(record, &mut lines));
+        let start = lines.len();
+        let n = writer.n;
+        let is_readable = writer.write(record, &mut lines);
+        // A record without an event is a definition; a damaged one would spoil the line behind it.
+        if !is_readable || (writer.n == n && !is_definition(&lines[start..])) {
+            lines.truncate(start);
+            n_unreadable += 1;
+        }
     }
     let n_dropped = n_dropped(load);
     if n_dropped > journal.dropped {
