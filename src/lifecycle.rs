@@ -119,9 +119,27 @@ pub fn is_last_thread() -> bool {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return false };
     tasks.flatten().filter(|task| task.file_name() != own.as_str()).all(|task| {
         // A main thread that has ended stays in the list until the process ends.
-        let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
-        stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with(['Z', 'X']))
+        match std::fs::read_to_string(task.path().join("stat")) {
+            Ok(stat) => stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['Z', 'X'])),
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+        }
     })
+}
+
+/// Runs `wait`, which may block, with cancellation of the thread put off: it would unwind through us, and end the
+/// host. A thread that is to be cancelled is, at its next own call that may block.
+pub fn without_cancellation<T>(wait: impl FnOnce() -> T) -> T {
+    unsafe extern "C" {
+        fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+    }
+    const DISABLE: c_int = 1;
+    let mut before = 0;
+    // SAFETY: `before` is a valid place for the answer.
+    unsafe { pthread_setcancelstate(DISABLE, &raw mut before) };
+    let result = wait();
+    // SAFETY: gives back what was there.
+    unsafe { pthread_setcancelstate(before, std::ptr::null_mut()) };
+    result
 }
 
 /// Runs `spawn` with all signals blocked, which a new thread inherits.

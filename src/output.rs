@@ -1,6 +1,7 @@
 //! Which file this process writes. Nothing that exists is ever overwritten.
 
 use crate::process::Process;
+use crate::sink;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -65,7 +66,7 @@ fn numbered(path: &Path, n: u32) -> PathBuf {
 }
 
 fn open_new(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).open(path)
+    sink::above_standard(OpenOptions::new().write(true).create_new(true).open(path)?)
 }
 
 /// The host may change its directory later; other tools must still find the file.

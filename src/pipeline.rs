@@ -67,6 +67,10 @@ pub fn started() -> Option<&'static Pipeline> {
 
 #[cold]
 fn start_or_wait() -> Option<&'static Pipeline> {
+    lifecycle::without_cancellation(start_or_poll)
+}
+
+fn start_or_poll() -> Option<&'static Pipeline> {
     let deadline = Instant::now() + START_PATIENCE;
     loop {
         match state::get() {
@@ -194,13 +198,19 @@ impl Pipeline {
     pub fn finish(&self, ending: Ending, patience: Duration) {
         lock(&self.ending).get_or_insert(ending);
         state::set(State::Stopped);
-        if !self.wait(patience, || self.is_finished.load(Ordering::Acquire)) {
+        let is_finished = self.wait(patience, || self.is_finished.load(Ordering::Acquire));
+        // `_exit` may come from a signal handler that interrupted the allocator: nothing may be formatted then.
+        if !is_finished && ending == Ending::Exit {
             let spool = self.spool.path().display();
             report::say(report::Level::Warn, format_args!("the last records are still in {spool}"));
         }
     }
 
     fn wait(&self, patience: Duration, is_done: impl Fn() -> bool) -> bool {
+        lifecycle::without_cancellation(|| self.poll(patience, is_done))
+    }
+
+    fn poll(&self, patience: Duration, is_done: impl Fn() -> bool) -> bool {
         let deadline = Instant::now() + patience;
         while !is_done() {
             if Instant::now() >= deadline {

@@ -15,6 +15,8 @@ pub struct Process {
     pub host: String,
     /// The kernel's id of this boot.
     pub boot_id: String,
+    /// The pid namespace, `pid:[INODE]`: in another one, the pid is another process.
+    pub pid_namespace: String,
     /// The rank in a multi-process job.
     pub rank: Option<u32>,
     /// What the program is called in file names.
@@ -45,6 +47,9 @@ impl Process {
             start: start_time(&read("/proc/self/stat")).unwrap_or(0),
             host: read("/proc/sys/kernel/hostname").trim_end().to_owned(),
             boot_id: read("/proc/sys/kernel/random/boot_id").trim_end().to_owned(),
+            pid_namespace: fs::read_link("/proc/self/ns/pid")
+                .map(|link| link.to_string_lossy().into_owned())
+                .unwrap_or_default(),
             rank: RANKS.iter().find_map(rank),
             program: names::program(&command),
             command,

@@ -4,6 +4,7 @@
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -51,7 +52,7 @@ impl Sink {
         if self.file.metadata().is_ok_and(|metadata| self.is_ours(&metadata)) {
             return Ok(());
         }
-        let mut file = OpenOptions::new().write(true).open(&self.path)?;
+        let mut file = above_standard(OpenOptions::new().write(true).open(&self.path)?)?;
         if !self.is_ours(&file.metadata()?) {
             return Err(io::Error::other("the file was replaced by another"));
         }
@@ -64,6 +65,21 @@ impl Sink {
     fn is_ours(&self, metadata: &Metadata) -> bool {
         identity(metadata) == self.identity && metadata.len() == self.length
     }
+}
+
+/// The file under a number above those of standard input, output and error: a host that has closed one of these
+/// does not expect its next message to go into a capture.
+pub fn above_standard(file: File) -> io::Result<File> {
+    if file.as_raw_fd() > libc::STDERR_FILENO {
+        return Ok(file);
+    }
+    // SAFETY: the descriptor is open.
+    let number = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1) };
+    if number < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor is new and nobody else has it.
+    Ok(unsafe { File::from_raw_fd(number) })
 }
 
 /// The spill file, `<capture>.spill`. It is created when it is first needed, and opened for each use: it is
@@ -134,7 +150,6 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsRawFd;
 
     #[test]
     fn a_descriptor_that_the_host_closed_is_opened_again_and_the_hosts_file_is_left_alone() {

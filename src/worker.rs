@@ -23,6 +23,8 @@ const SMALLEST_SPOOL: u64 = 128 << 10;
 /// The worker sleeps between these while nothing comes, longer each time.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
 const LONGEST_SLEEP: Duration = Duration::from_millis(5);
+/// Drops alone are told this often.
+const LOST_AGE: Duration = Duration::from_millis(100);
 /// After so many idle rounds the worker looks whether it is alone.
 const IDLE_ROUNDS: u32 = 20;
 /// How often the clock is compared with the kernel's at least; at the start, more often.
@@ -109,6 +111,7 @@ fn header(process: Process, spool: &Spool) -> Header {
         process_start: process.start,
         host: process.host,
         boot_id: process.boot_id,
+        pid_namespace: process.pid_namespace,
         rank: process.rank,
         program: process.program,
         command: process.command,
@@ -151,6 +154,8 @@ struct Worker {
     scanned: Vec<Option<Scanned>>,
     lines: Vec<u8>,
     raw: Vec<u8>,
+    /// When drops were told last.
+    told: Instant,
 }
 
 /// What a round found to do.
@@ -170,14 +175,25 @@ impl Worker {
         let journal = Journal { capture_bytes: sink.length(), ..Journal::default() };
         let scanned = vec![None; spool.layout().n_segments];
         let (lines, raw) = (Vec::new(), Vec::new());
-        Self { pipeline, spool, sink, spill, journal, batch: Batch::default(), scanned, lines, raw }
+        Self {
+            pipeline,
+            spool,
+            sink,
+            spill,
+            journal,
+            batch: Batch::default(),
+            scanned,
+            lines,
+            raw,
+            told: Instant::now(),
+        }
     }
 
     fn run(mut self) {
         guard::stay_inside();
         self.spool.prefault();
         let mut sleep = SHORTEST_SLEEP;
-        let mut n_idle: u32 = 0;
+        let (mut n_idle, mut n_alone) = (0_u32, 0);
         let started = Instant::now();
         let mut anchored = started;
         loop {
@@ -201,9 +217,14 @@ impl Worker {
                     std::thread::park_timeout(sleep);
                     sleep = (sleep * 2).min(LONGEST_SLEEP);
                     n_idle += 1;
-                    if n_idle.is_multiple_of(IDLE_ROUNDS) && lifecycle::is_last_thread() {
-                        // The process would end now if it were not for us.
-                        return self.finish(Ending::Exit);
+                    if n_idle.is_multiple_of(IDLE_ROUNDS) {
+                        // The process would end now if it were not for us. Asked twice: a thread may have started
+                        // another one, and ended, while the list was read.
+                        n_alone = if lifecycle::is_last_thread() { n_alone + 1 } else { 0 };
+                        if n_alone == 2 {
+                            state::set(State::Stopped);
+                            return self.finish(Ending::Exit);
+                        }
                     }
                 }
                 _ => (sleep, n_idle) = (SHORTEST_SLEEP, 0),
@@ -221,7 +242,11 @@ impl Worker {
             return Ok(Round::Idle);
         }
         if !is_behind && self.batch.len() <= MOST_AT_ONCE {
-            self.write(self.journal, true, n_dropped)?;
+            if self.batch.is_empty() && self.told.elapsed() < LOST_AGE {
+                // Only drops: they are told now and then, or a full spool would fill the disk with them.
+                return Ok(Round::Idle);
+            }
+            self.write(self.journal, !self.batch.is_empty(), n_dropped)?;
             return Ok(Round::Written);
         }
         if !self.batch.is_empty() {
@@ -282,6 +307,7 @@ impl Worker {
             let lost = Event::Lost(Lost { dropped: n_dropped - journal.dropped });
             writer.event(clock::monotonic_ns(), clock::thread_id(), 0, lost, &mut self.lines);
             journal.dropped = n_dropped;
+            self.told = Instant::now();
         }
         journal.n = writer.n;
         journal.capture_bytes += self.lines.len() as u64;
@@ -353,11 +379,13 @@ impl Worker {
         }
     }
 
-    fn free_segments(&self) {
-        for (segment, scanned) in self.scanned.iter().enumerate() {
-            if let Some(Scanned { generation, is_done: true, .. }) = scanned {
+    /// Each once: a segment that was freed may have another owner by now.
+    fn free_segments(&mut self) {
+        for (segment, scanned) in self.scanned.iter_mut().enumerate() {
+            if let Some(Scanned { generation, is_done: true, .. }) = *scanned {
                 let at = self.spool.layout().segment_word(segment, segment::STATE);
                 self.spool.store(at, generation << 32 | FREE);
+                *scanned = None;
             }
         }
     }
@@ -376,6 +404,12 @@ impl Worker {
     }
 
     fn finish(mut self, ended: Ending) {
+        let n_dropped = self.spool.n_dropped();
+        if n_dropped > self.journal.dropped {
+            self.batch.clear();
+            // If this fails, so will the footer.
+            let _ = self.write(self.journal, false, n_dropped);
+        }
         let Journal { n: recorded, dropped, .. } = self.journal;
         self.lines.clear();
         Line::Footer(Footer { t_ns: clock::monotonic_ns(), recorded, dropped, ended })

@@ -443,6 +443,7 @@ fn a_spool_in_a_write(path: &Path, n: u64) -> (Vec<u8>, Vec<u8>) {
         process_start: 1,
         host: String::new(),
         boot_id: String::new(),
+        pid_namespace: String::new(),
         rank: None,
         program: "gone".into(),
         command: vec![],

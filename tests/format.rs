@@ -176,6 +176,7 @@ fn header(number: u64, optional: Option<u64>) -> Header {
         process_start: number,
         host: "\u{e9}\"\\\n".into(),
         boot_id: String::new(),
+        pid_namespace: String::new(),
         rank: optional.map(|_| small),
         program: "program".into(),
         command: vec!["program".into(), String::new()],

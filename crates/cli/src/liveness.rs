@@ -10,7 +10,7 @@ pub enum Liveness {
     Runs,
     /// It is gone.
     Gone,
-    /// It ran on another host.
+    /// It ran on another host, or in a container whose processes cannot be seen from here.
     Elsewhere,
 }
 
@@ -21,6 +21,11 @@ pub fn of(header: &Header) -> Liveness {
     if header.boot_id != boot_id.trim() {
         let is_this_host = header.host == host.trim() || header.host.is_empty();
         return if is_this_host { Liveness::Gone } else { Liveness::Elsewhere };
+    }
+    let namespace = fs::read_link("/proc/self/ns/pid").map(|link| link.to_string_lossy().into_owned());
+    if !header.pid_namespace.is_empty() && namespace.is_ok_and(|namespace| namespace != header.pid_namespace)
+    {
+        return Liveness::Elsewhere; // In a container, whose pids mean other processes here.
     }
     let stat = fs::read_to_string(format!("/proc/{}/stat", header.pid)).unwrap_or_default();
     if is_running(&stat, header.process_start) { Liveness::Runs } else { Liveness::Gone }

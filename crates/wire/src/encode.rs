@@ -31,6 +31,7 @@ fn header_line(header: &Header, out: &mut Vec<u8>) {
     o.number("process_start", header.process_start);
     o.text("host", &header.host);
     o.text("boot_id", &header.boot_id);
+    o.text("pid_namespace", &header.pid_namespace);
     o.optional("rank", header.rank.map(u64::from));
     o.text("program", &header.program);
     o.list("command", &header.command, |out, word| text(out, word));

@@ -40,6 +40,8 @@ pub struct Header {
     pub host: String,
     /// The kernel's id of this boot of the host.
     pub boot_id: String,
+    /// The pid namespace, as `/proc/self/ns/pid` names it: elsewhere the pid is another process. May be empty.
+    pub pid_namespace: String,
     /// The rank in a multi-process job, if there is one.
     pub rank: Option<u32>,
     /// The name of the executable, without its folder.

@@ -389,6 +389,10 @@ pub fn settle(spool: &[u8], spill_bytes: u64, capture_bytes: u64) -> Result<Vec<
     if spool.len() / 8 < layout.total_words() {
         return Err(SpoolError::Truncated);
     }
+    let durable = Journal::load(load, DURABLE);
+    if durable.spilled_bytes > durable.unspilled_bytes && durable.spilled_bytes > spill_bytes {
+        return Err(SpoolError::NoSpill);
+    }
     let mut changes = Vec::new();
     if is_pending_written(load, spill_bytes, capture_bytes) {
         changes.extend((0..Journal::WORDS).map(|i| (DURABLE + i, load(PENDING + i))));
@@ -439,6 +443,8 @@ pub enum SpoolError {
     Foreign,
     /// It is shorter than it says.
     Truncated,
+    /// It says that events went into a spill file, which is not there or shorter than that.
+    NoSpill,
 }
 
 impl std::fmt::Display for SpoolError {
@@ -446,6 +452,7 @@ impl std::fmt::Display for SpoolError {
         f.write_str(match self {
             Self::Foreign => "not a spool of this version",
             Self::Truncated => "a spool that is cut short",
+            Self::NoSpill => "its spill file is missing beside the capture, or cut short",
         })
     }
 }

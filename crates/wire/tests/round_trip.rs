@@ -109,6 +109,7 @@ fn header() -> impl Strategy<Value = Line> {
                 pid,
                 process_start,
                 boot_id: host.clone(),
+                pid_namespace: host.clone(),
                 program: host.clone(),
                 host,
                 rank,

@@ -100,7 +100,8 @@ fn unignored(signals: &[i32]) -> Vec<i32> {
     signals.iter().copied().filter(|signal| ignored >> (signal - 1) & 1 == 0).collect()
 }
 
-/// The terminal sends its signals to the command as well; what was sent to us alone is passed on.
+/// The terminal sends its signals to the command as well. SIGTERM and SIGHUP are passed on: where the whole process
+/// group gets them, the command gets them twice, which is better than never.
 fn wait((mut child, mut signals): (Child, Signals)) -> io::Result<ExitStatus> {
     let pid = i32::try_from(child.id()).map(Pid::from_raw).map_err(io::Error::other)?;
     let handle = signals.handle();
