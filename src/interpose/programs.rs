@@ -7,8 +7,8 @@
 use super::devices::{self, Device, Restore};
 use super::real::{Real, real};
 use super::symbols::{asked, interposed};
+use crate::guard;
 use crate::pipeline::{self, Pipeline};
-use crate::{guard, state};
 use std::cell::Cell;
 use std::ffi::c_void;
 use tt_memtrace_wire::{CbAlloc, CbDealloc, Event, Place, Range};
@@ -147,7 +147,7 @@ extern "C-unwind" fn track_deallocate_cb(tracker: Tracker, device: Device) {
 extern "C-unwind" fn program_destructor(program: ProgramImpl) {
     static REAL: Real<unsafe extern "C-unwind" fn(ProgramImpl)> = real!(interposed::PROGRAM_DESTRUCTOR as _);
     let Some(real) = REAL.get() else { return };
-    let is_recording = state::is_on() && pipeline::running().is_some();
+    let is_recording = pipeline::running().is_some();
     // SAFETY: the runtime calls us with a program that is still whole.
     let id = is_recording.then(|| unsafe { id(program) }).flatten();
     // SAFETY: the arguments are passed on as they came.

@@ -106,7 +106,7 @@ fn recovery_line(recovery: &Recovery, out: &mut Vec<u8>) {
 }
 
 fn event_line(stamp: Stamp, event: &Event, out: &mut Vec<u8>) {
-    let mut o = Object::of_kind(out, kind(event));
+    let mut o = Object::of_kind(out, event.kind());
     o.number("n", stamp.n);
     o.number("t_ns", stamp.t_ns);
     o.number("tid", u64::from(stamp.tid));
@@ -177,24 +177,6 @@ fn cb_alloc_fields(o: &mut Object<'_>, cb: &CbAlloc) {
     o.number("address", cb.address);
     o.number("size_bytes", cb.size_bytes);
     o.flag("globally_allocated", cb.globally_allocated);
-}
-
-fn kind(event: &Event) -> &'static str {
-    match event {
-        Event::Alloc(_) => "alloc",
-        Event::Dealloc(_) => "dealloc",
-        Event::Retained { .. } => "retained",
-        Event::CbAlloc(_) => "cb_alloc",
-        Event::CbDealloc(_) => "cb_dealloc",
-        Event::ProgramRun { .. } => "program_run",
-        Event::Sweep { .. } => "sweep",
-        Event::Close { .. } => "close",
-        Event::Fork { .. } => "fork",
-        Event::Mark { .. } => "mark",
-        Event::OpBegin { .. } => "op_begin",
-        Event::OpEnd => "op_end",
-        Event::Lost(_) => "lost",
-    }
 }
 
 fn name_in<T: PartialEq>(all: &[(T, &'static str)], value: T) -> &'static str {

@@ -331,3 +331,24 @@ pub enum Event {
     /// Events were refused.
     Lost(Lost),
 }
+
+impl Event {
+    /// The `kind` of its line.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Alloc(_) => "alloc",
+            Self::Dealloc(_) => "dealloc",
+            Self::Retained { .. } => "retained",
+            Self::CbAlloc(_) => "cb_alloc",
+            Self::CbDealloc(_) => "cb_dealloc",
+            Self::ProgramRun { .. } => "program_run",
+            Self::Sweep { .. } => "sweep",
+            Self::Close { .. } => "close",
+            Self::Fork { .. } => "fork",
+            Self::Mark { .. } => "mark",
+            Self::OpBegin { .. } => "op_begin",
+            Self::OpEnd => "op_end",
+            Self::Lost(_) => "lost",
+        }
+    }
+}

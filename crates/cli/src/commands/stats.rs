@@ -47,7 +47,7 @@ fn collect(path: &Path, n_largest: usize) -> anyhow::Result<(Replay, Counts)> {
     let mut counts = Counts::default();
     let mut replay = replay::observed(path, &mut |_, line, _, _| {
         if let Line::Event(stamp, event) = line {
-            *counts.events.entry(kind(event)).or_default() += 1;
+            *counts.events.entry(event.kind()).or_default() += 1;
             if let Event::Alloc(alloc) = event
                 && alloc.owns_data
                 && !alloc.hooked
@@ -69,24 +69,6 @@ impl Counts {
             self.largest.insert(at, (stamp, alloc.clone()));
             self.largest.truncate(n_largest);
         }
-    }
-}
-
-fn kind(event: &Event) -> &'static str {
-    match event {
-        Event::Alloc(_) => "alloc",
-        Event::Dealloc(_) => "dealloc",
-        Event::Retained { .. } => "retained",
-        Event::CbAlloc(_) => "cb_alloc",
-        Event::CbDealloc(_) => "cb_dealloc",
-        Event::ProgramRun { .. } => "program_run",
-        Event::Sweep { .. } => "sweep",
-        Event::Close { .. } => "close",
-        Event::Fork { .. } => "fork",
-        Event::Mark { .. } => "mark",
-        Event::OpBegin { .. } => "op_begin",
-        Event::OpEnd => "op_end",
-        Event::Lost(_) => "lost",
     }
 }
 
