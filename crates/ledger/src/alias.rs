@@ -41,6 +41,22 @@ impl Aliases {
         self.counts_in.range(range).map(|((_, _, slot), _)| *slot).collect()
     }
 
+    /// The lowest address below `end` of a view that counts in the group.
+    pub(crate) fn lowest_counted(
+        &self,
+        buffer_type: BufferType,
+        end: Address,
+        group: GroupIndex,
+    ) -> Option<Address> {
+        let mut below = self.counts_in.range((buffer_type, 0, 0)..(buffer_type, end, 0));
+        below.find(|(_, groups)| groups.contains(&group)).map(|((_, address, _), _)| *address)
+    }
+
+    pub(crate) fn counts_in(&self, slot: Slot, view: &Buffer, group: GroupIndex) -> bool {
+        let key = (view.alloc.buffer_type, view.alloc.address, slot);
+        self.counts_in.get(&key).is_some_and(|groups| groups.contains(&group))
+    }
+
     pub(crate) fn is_counted(&self, slot: Slot, view: &Buffer) -> bool {
         let key = (view.alloc.buffer_type, view.alloc.address, slot);
         self.counts_in.get(&key).is_some_and(|groups| !groups.is_empty())
@@ -88,13 +104,13 @@ impl Counted<'_> {
     fn change(&mut self, view: &Buffer, from: &[GroupIndex], to: &[GroupIndex]) {
         let (buffer_type, weight) = (view.alloc.buffer_type, view.weight());
         for &group in from.iter().filter(|group| !to.contains(group)) {
-            self.places.groups[group].take(buffer_type, weight);
+            self.places.take_from_group(group, buffer_type, weight);
         }
         for &group in to.iter().filter(|group| !from.contains(group)) {
-            self.places.groups[group].add(buffer_type, weight, self.at);
+            self.places.add_to_group(group, buffer_type, weight, self.at);
         }
         let place = self.places.find_or_add(view.place());
-        let tally = &mut self.places.places[place].space(buffer_type).tally;
+        let tally = &mut self.places.places[place].space(buffer_type, self.at).tally;
         match (from.is_empty(), to.is_empty()) {
             (true, false) => tally.add(weight, self.at),
             (false, true) => tally.take(weight),
@@ -113,10 +129,8 @@ pub(crate) fn uncovered(view: &Buffer, places: &Places, slots: &Slots) -> Vec<Gr
 fn is_covered(view: &Buffer, group: GroupIndex, places: &Places, slots: &Slots) -> bool {
     places.groups[group].members.iter().any(|&member| {
         let Some(space) = places.places[member].find_space(view.alloc.buffer_type) else { return false };
-        let below = space.owners.range(..=(view.alloc.address, Slot::MAX)).next_back();
-        let Some(&(address, _)) = below else { return false };
-        let at_address = space.owners.range((address, 0)..=(address, Slot::MAX));
-        let mut owners = at_address.filter_map(|(_, slot)| slots.get(*slot));
+        let Some(address) = space.owners.start_at_or_below(view.alloc.address) else { return false };
+        let mut owners = space.owners.at(address).filter_map(|slot| slots.get(slot));
         owners.any(|owner| view.end() <= owner.end())
     })
 }

@@ -12,9 +12,12 @@ pub enum Cause {
     /// The buffer is older than the capture.
     BeforeCapture,
     /// The parent's capture was not found, and the buffer may be inherited.
-    Inherited,
-    /// A buffer of that number lived earlier, and had ended.
-    AlreadyFreed,
+    OtherProcess,
+    /// It lived earlier, and had ended with others: by a sweep, or the close of its mesh.
+    AlreadyFreed {
+        /// The event that ended it, if it is remembered.
+        by_n: Option<u64>,
+    },
     /// Events were dropped, its allocation may be among them.
     Lost,
     /// Nothing explains it.
@@ -27,7 +30,10 @@ pub enum What {
     /// Nothing was live there.
     UnknownDealloc(Cause),
     /// The same buffer was deallocated before.
-    DoubleDealloc,
+    DoubleDealloc {
+        /// The first deallocation.
+        first_n: u64,
+    },
     /// A buffer was said to be retained that was not just freed.
     UnknownRetained,
     /// Another live buffer of the same allocator holds part of the range.
@@ -65,7 +71,7 @@ impl What {
     fn kind_index(self) -> usize {
         match self {
             Self::UnknownDealloc(_) => 0,
-            Self::DoubleDealloc => 1,
+            Self::DoubleDealloc { .. } => 1,
             Self::UnknownRetained => 2,
             Self::Overlap { .. } => 3,
             Self::SizeChange { .. } => 4,

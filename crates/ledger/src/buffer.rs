@@ -1,6 +1,7 @@
 //! One buffer: what was allocated, since when, and how it ended.
 
 use crate::class::Class;
+use crate::rules::Facts;
 use crate::tally::Weight;
 use std::fmt;
 use tt_memtrace_wire::{Address, Alloc, Place, Stamp};
@@ -16,15 +17,25 @@ pub struct Buffer {
     pub bank_bytes: u64,
     /// False where nobody knows how the allocator rounds; then `bank_bytes` is a lower bound.
     pub is_rounded: bool,
+    /// What kind of holder it has, so far as was known when it was allocated or ended.
+    pub class: Class,
+    pub(crate) facts: Facts,
     /// True for a forked child's copy of a buffer that its parent allocated. `since` is in the parent's capture.
     pub is_inherited: bool,
 }
 
 impl Buffer {
-    pub(crate) fn new(alloc: &Alloc, since: Stamp, rounding: Option<u64>) -> Self {
+    pub(crate) fn new(
+        alloc: &Alloc,
+        since: Stamp,
+        rounding: Option<u64>,
+        facts: Facts,
+        class: Class,
+    ) -> Self {
         let unit = rounding.unwrap_or(1).max(1);
         let bank_bytes = alloc.per_bank_bytes.div_ceil(unit).saturating_mul(unit);
-        Self { alloc: alloc.clone(), since, bank_bytes, is_rounded: rounding.is_some(), is_inherited: false }
+        let is_rounded = rounding.is_some();
+        Self { alloc: alloc.clone(), since, bank_bytes, is_rounded, class, facts, is_inherited: false }
     }
 
     /// On which chips.
@@ -32,13 +43,8 @@ impl Buffer {
         self.alloc.place
     }
 
-    /// What kind of holder it seems to be.
-    pub fn class(&self) -> Class {
-        Class::of(&self.alloc)
-    }
-
     pub(crate) fn weight(&self) -> Weight {
-        Weight { bytes: self.alloc.size_bytes, bank_bytes: self.bank_bytes, n_new: 0 }
+        Weight { bytes: self.alloc.size_bytes, bank_bytes: self.bank_bytes, n_new: 0, class: self.class }
     }
 
     /// The first address behind what it takes in each bank.

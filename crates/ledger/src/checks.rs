@@ -3,20 +3,18 @@
 use crate::anomaly::What;
 use crate::buffer::Buffer;
 use crate::ledger::Ledger;
+use crate::owners::Neighbours;
 use crate::place::PlaceIndex;
 use crate::recent::Where;
 use crate::slots::Slot;
 
 impl Ledger {
-    pub(crate) fn check_overlap(&mut self, place: PlaceIndex, slot: Slot) {
+    pub(crate) fn check_overlap(&mut self, slot: Slot, around: &Neighbours) {
         let Some(new) = self.slots.get(slot) else { return };
-        let Some(space) = self.places.places[place].find_space(new.alloc.buffer_type) else { return };
-        let here = (new.alloc.address, slot);
-        let below = space.owners.range(..here).next_back();
-        let above = space.owners.range((here.0, here.1 + 1)..).next();
         let clashes = |other: &&Buffer| other.alloc.allocator == new.alloc.allocator && other.overlaps(new);
-        let neighbours = below.into_iter().chain(above).filter_map(|(_, other)| self.slots.get(*other));
-        if let Some(other) = neighbours.into_iter().find(clashes) {
+        let mut neighbours =
+            [around.below, around.above].into_iter().flatten().filter_map(|other| self.slots.get(other.slot));
+        if let Some(other) = neighbours.find(clashes) {
             let what = What::Overlap { with_n: other.since.n };
             self.anomalies.note(new.since, &Where::of(new), what);
         }
@@ -27,7 +25,7 @@ impl Ledger {
         let buffer_type = new.alloc.buffer_type;
         let state = &mut self.places.places[place];
         let Some(bank_size_bytes) = state.bank(buffer_type).map(|bank| bank.bank_size_bytes) else { return };
-        let space = state.space(buffer_type);
+        let Some(space) = state.known_space(buffer_type) else { return };
         let live_bytes = space.tally.bank_bytes.live;
         let is_above = live_bytes > bank_size_bytes;
         let was_above = std::mem::replace(&mut space.is_above_capacity, is_above);

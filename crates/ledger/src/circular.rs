@@ -1,14 +1,23 @@
 //! Circular buffers: they belong to programs, not to the allocator. Each program lays them out upwards from one
 //! base, so those of two programs overlap; a core's footprint is the highest end, never the sum.
+//!
+//! A program that was launched and announced none is kept too: it has none of its own, or it was written with
+//! dataflow buffers, whose sizes the runtime does not tell (from ttnn 0.78). Nobody can tell which, so every
+//! footprint beside it is a lower bound.
 
 use crate::tally::Moment;
 use rustc_hash::FxHashMap;
-use std::collections::BTreeMap;
-use std::collections::hash_map::Entry;
-use tt_memtrace_wire::{Address, CbAlloc, CbDealloc, Cores, Place, Range};
+use std::collections::{BTreeMap, VecDeque};
+use tt_memtrace_wire::{Address, CbAlloc, CbDealloc, Cores, Place, Range, Stamp};
 
 /// A circular buffer that was laid out and not released.
 pub type Resident = CbAlloc;
+
+/// Programs without sizes are not released by any event, so only so many of a place are kept by name.
+const MOST_UNSIZED: usize = 4096;
+
+/// A program's circular buffers are compared with so many of its earlier ones; real programs have fewer.
+const MOST_COMPARED: usize = 256;
 
 /// How far up the circular buffers of one chip reach. Programs that announce no sizes are not in it, so it is
 /// a lower bound.
@@ -37,12 +46,89 @@ impl CircularFootprint {
     }
 }
 
+/// One circular buffer, on the same cores of several chips: a program lays out the same on all.
+#[derive(Debug, Clone)]
+pub(crate) struct Laid {
+    /// Its place is that of the first announcement.
+    pub(crate) cb: CbAlloc,
+    pub(crate) places: Vec<Place>,
+}
+
+impl Laid {
+    /// The first address behind it; none if it lies inside an L1 buffer.
+    pub(crate) fn own_end(&self) -> Option<Address> {
+        own_end(&self.cb)
+    }
+
+    /// Whether it is the same on another place.
+    fn is_free_for(&self, cb: &CbAlloc) -> bool {
+        let what = |cb: &CbAlloc| (cb.cores, cb.address, cb.size_bytes, cb.globally_allocated);
+        what(&self.cb) == what(cb) && self.places.len() < MOST_COMPARED && !self.places.contains(&cb.place)
+    }
+}
+
+/// The first address behind a circular buffer that takes memory of its own.
+pub(crate) fn own_end(cb: &CbAlloc) -> Option<Address> {
+    (!cb.globally_allocated).then(|| cb.address.saturating_add(cb.size_bytes))
+}
+
+/// A program that announced circular buffers, or was launched, and is not known to be gone.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Program {
+    pub(crate) laid: Vec<Laid>,
+    /// The thread that announced them first.
+    announced_by: Option<u32>,
+    /// Where it was launched first, and by which thread.
+    launched: Option<(Place, u32)>,
+}
+
+impl Program {
+    /// Where it was launched.
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.launched.map(|(place, _)| place)
+    }
+
+    /// Whether it announced nothing.
+    pub(crate) fn is_unsized(&self) -> bool {
+        self.laid.is_empty()
+    }
+
+    /// Whether it is one of several programs of a workload, each for other chips. They announce their circular
+    /// buffers for all chips, and from threads of the runtime instead of the one that launches them (seen in
+    /// every collective and multi-program matmul of ttnn 0.66 to 0.81).
+    pub(crate) fn is_of_several(&self) -> bool {
+        matches!((self.announced_by, self.launched), (Some(tid), Some((_, launcher))) if tid != launcher)
+    }
+}
+
+/// The launches on one place.
+#[derive(Debug, Clone, Default)]
+struct Launches {
+    last: u64,
+    at: Moment,
+    /// Programs that had announced nothing when they were launched first; some have since.
+    silent: VecDeque<u64>,
+    /// How many of those are no longer kept.
+    n_forgotten: u64,
+}
+
+/// A program's launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Launch {
+    /// The runtime's number of the program.
+    pub program: u64,
+    /// When it was launched.
+    pub at: Moment,
+}
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CircularBuffers {
-    by_program: FxHashMap<Option<u64>, Vec<Resident>>,
+    programs: FxHashMap<Option<u64>, Program>,
     footprints: FxHashMap<Place, CircularFootprint>,
-    last_run: FxHashMap<Place, u64>,
+    launches: FxHashMap<Place, Launches>,
     cores: FxHashMap<u32, Vec<Range>>,
+    /// How many sets of cores have a number that only we gave.
+    n_renamed: u32,
 }
 
 impl CircularBuffers {
@@ -50,47 +136,104 @@ impl CircularBuffers {
         self.cores.insert(cores.cores, cores.ranges.clone());
     }
 
-    pub(crate) fn open(&mut self, cb: &CbAlloc, at: Moment) {
-        if !cb.globally_allocated {
-            let new = CircularFootprint {
-                base: cb.address,
-                peak_end: cb.address.saturating_add(cb.size_bytes),
-                peak_at: at,
-            };
-            self.footprints.entry(cb.place).and_modify(|known| known.join(&new)).or_insert(new);
+    pub(crate) fn open(&mut self, cb: &CbAlloc, stamp: Stamp) {
+        self.note_footprint(cb, stamp.into());
+        let program = self.programs.entry(cb.program).or_default();
+        program.announced_by.get_or_insert(stamp.tid);
+        let mut known = program.laid.iter_mut().take(MOST_COMPARED);
+        match known.find(|laid| laid.is_free_for(cb)) {
+            Some(laid) => laid.places.push(cb.place),
+            None => program.laid.push(Laid { cb: cb.clone(), places: vec![cb.place] }),
         }
-        self.by_program.entry(cb.program).or_default().push(cb.clone());
     }
 
-    /// `is_on` tells whether a place is, or is on a chip of, the deallocation's place. Gives how many ended.
-    pub(crate) fn close(&mut self, dealloc: &CbDealloc, is_on: impl Fn(Place) -> bool) -> usize {
+    fn note_footprint(&mut self, cb: &CbAlloc, at: Moment) {
+        if let Some(peak_end) = own_end(cb) {
+            let new = CircularFootprint { base: cb.address, peak_end, peak_at: at };
+            self.footprints.entry(cb.place).and_modify(|known| known.join(&new)).or_insert(new);
+        }
+    }
+
+    /// `is_on` tells whether a place is, or is on a chip of, the deallocation's place; `ended` is told of each
+    /// circular buffer that ends. Gives how many did.
+    pub(crate) fn close(
+        &mut self,
+        dealloc: &CbDealloc,
+        is_on: impl Fn(Place) -> bool,
+        mut ended: impl FnMut(&CbAlloc, Place),
+    ) -> usize {
         let mut n_ended = 0;
-        let mut release = |residents: &mut Vec<Resident>| {
-            let n_before = residents.len();
-            residents.retain(|cb| !is_on(cb.place));
-            n_ended += n_before - residents.len();
-            !residents.is_empty()
+        let mut count = |cb: &CbAlloc, place| {
+            n_ended += 1;
+            ended(cb, place);
         };
         if dealloc.program.is_none() {
-            self.by_program.retain(|_, residents| release(residents));
-        } else if let Entry::Occupied(mut program) = self.by_program.entry(dealloc.program)
-            && !release(program.get_mut())
-        {
-            program.remove();
+            self.programs.retain(|_, program| {
+                let was_silent = program.is_unsized();
+                let is_elsewhere = program.place().is_none_or(|place| !is_on(place));
+                release(program, &is_on, &mut count);
+                if was_silent { is_elsewhere } else { !program.is_unsized() }
+            });
+        } else if let Some(program) = self.programs.get_mut(&dealloc.program) {
+            release(program, &is_on, &mut count);
+            if program.is_unsized() {
+                self.programs.remove(&dealloc.program);
+            }
         }
         n_ended
     }
 
-    pub(crate) fn run(&mut self, program: u64, place: Place) {
-        self.last_run.insert(place, program);
+    pub(crate) fn launch(&mut self, program: u64, place: Place, stamp: Stamp) {
+        let launches = self.launches.entry(place).or_default();
+        (launches.last, launches.at) = (program, stamp.into());
+        let known = self.programs.entry(Some(program)).or_default();
+        if known.launched.is_some() {
+            return;
+        }
+        known.launched = Some((place, stamp.tid));
+        if !known.is_unsized() {
+            return;
+        }
+        launches.silent.push_back(program);
+        if launches.silent.len() > MOST_UNSIZED
+            && let Some(oldest) = launches.silent.pop_front()
+            && self.programs.get(&Some(oldest)).is_some_and(Program::is_unsized)
+        {
+            self.programs.remove(&Some(oldest));
+            launches.n_forgotten += 1;
+        }
     }
 
-    pub(crate) fn last_run(&self, place: Place) -> Option<u64> {
-        self.last_run.get(&place).copied()
+    /// A mesh is closed: no program of it can be launched again, though the runtime says so only later. Gives
+    /// those programs.
+    pub(crate) fn leave(&mut self, place: Place) -> Vec<Program> {
+        self.launches.remove(&place);
+        let gone = self.programs.extract_if(|_, program| program.place() == Some(place));
+        gone.map(|(_, program)| program).collect()
     }
 
-    pub(crate) fn residents(&self) -> impl Iterator<Item = &Resident> {
-        self.by_program.values().flatten()
+    pub(crate) fn last_launch(&self, place: Place) -> Option<Launch> {
+        let launches = self.launches.get(&place)?;
+        Some(Launch { program: launches.last, at: launches.at })
+    }
+
+    /// Programs that were launched on the place and announced nothing, but are no longer known by number.
+    pub(crate) fn n_forgotten(&self, place: Place) -> u64 {
+        self.launches.get(&place).map_or(0, |launches| launches.n_forgotten)
+    }
+
+    /// The places on which programs were launched.
+    pub(crate) fn launch_places(&self) -> impl Iterator<Item = Place> + use<'_> {
+        self.launches.keys().copied()
+    }
+
+    pub(crate) fn programs(&self) -> impl Iterator<Item = (Option<u64>, &Program)> {
+        self.programs.iter().map(|(number, program)| (*number, program))
+    }
+
+    pub(crate) fn residents(&self) -> impl Iterator<Item = Resident> + use<'_> {
+        let laid = self.programs.values().flat_map(|program| &program.laid);
+        laid.flat_map(|laid| laid.places.iter().map(|place| CbAlloc { place: *place, ..laid.cb.clone() }))
     }
 
     pub(crate) fn ranges(&self, cores: u32) -> Option<&[Range]> {
@@ -113,11 +256,38 @@ impl CircularBuffers {
         by_chip
     }
 
+    /// A forked child numbers its sets of cores anew: what it inherited gets numbers from the upper end. Gives the
+    /// new ones by the old ones.
+    pub(crate) fn rename_cores(&mut self) -> FxHashMap<u32, u32> {
+        let mut renamed = FxHashMap::default();
+        for (old, ranges) in std::mem::take(&mut self.cores) {
+            let new = u32::MAX - self.n_renamed;
+            self.n_renamed += 1;
+            renamed.insert(old, new);
+            self.cores.insert(new, ranges);
+        }
+        let laid = self.programs.values_mut().flat_map(|program| &mut program.laid);
+        laid.for_each(|laid| laid.cb.cores = renamed.get(&laid.cb.cores).copied().unwrap_or(laid.cb.cores));
+        renamed
+    }
+
     /// Peaks begin anew, from what is resident now.
     pub(crate) fn restart(&mut self, at: Moment) {
         self.footprints.clear();
-        for cb in std::mem::take(&mut self.by_program).into_values().flatten() {
-            self.open(&cb, at);
-        }
+        let residents: Vec<Resident> = self.residents().collect();
+        residents.iter().for_each(|cb| self.note_footprint(cb, at));
     }
+}
+
+fn release(program: &mut Program, is_on: impl Fn(Place) -> bool, mut ended: impl FnMut(&CbAlloc, Place)) {
+    program.laid.retain_mut(|Laid { cb, places }| {
+        places.retain(|place| {
+            let stays = !is_on(*place);
+            if !stays {
+                ended(cb, *place);
+            }
+            stays
+        });
+        !places.is_empty()
+    });
 }

@@ -1,49 +1,90 @@
-//! What kind of holder a buffer seems to be, so far as the buffer alone can tell.
-//!
-//! Telling the program cache, the runtime's own buffers and the user's apart needs facts that are not looked
-//! at here: all of those are [`Class::Unattributed`].
+//! What kind of holder a buffer has.
 
+use serde::Deserialize;
 use std::fmt;
-use tt_memtrace_wire::{Alloc, BufferLayout, BufferType};
 
-/// A global semaphore takes at most so many bytes per bank before rounding.
-const SEMAPHORE_BYTES: u64 = 16;
-
-/// The kind of a holder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// The kind of a holder, by the first of the [`crate::Rules`] that holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Class {
-    /// Nothing tells who holds it.
-    Unattributed,
+    /// The program.
+    User,
+    /// The runtime, from the opening of the device.
+    System,
+    /// A cached program, until the cache is cleared.
+    ProgramCache,
     /// A region for captured commands.
     Trace,
     /// In the small reserved region of L1.
+    #[serde(rename = "l1_small")]
     L1Small,
     /// A tiny sharded L1 buffer, as global semaphores are.
     Semaphore,
+    /// A rule of the user's says that it is meant to stay.
+    Expected,
+    /// Nothing tells who holds it.
+    #[default]
+    Unattributed,
 }
 
 impl Class {
-    pub(crate) fn of(alloc: &Alloc) -> Self {
-        let is_sharded = matches!(
-            alloc.layout,
-            BufferLayout::HeightSharded | BufferLayout::WidthSharded | BufferLayout::BlockSharded
-        );
-        match alloc.buffer_type {
-            BufferType::Trace => Self::Trace,
-            BufferType::L1Small => Self::L1Small,
-            BufferType::L1 if is_sharded && alloc.per_bank_bytes <= SEMAPHORE_BYTES => Self::Semaphore,
-            _ => Self::Unattributed,
+    /// All of them, in the order of reports.
+    pub const ALL: [Self; 8] = [
+        Self::User,
+        Self::Unattributed,
+        Self::ProgramCache,
+        Self::Semaphore,
+        Self::Trace,
+        Self::L1Small,
+        Self::System,
+        Self::Expected,
+    ];
+
+    pub(crate) const COUNT: usize = Self::ALL.len();
+
+    /// Its place in [`Self::ALL`].
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::User => 0,
+            Self::Unattributed => 1,
+            Self::ProgramCache => 2,
+            Self::Semaphore => 3,
+            Self::Trace => 4,
+            Self::L1Small => 5,
+            Self::System => 6,
+            Self::Expected => 7,
+        }
+    }
+
+    /// The name in reports and rules.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::System => "system",
+            Self::ProgramCache => "program_cache",
+            Self::Trace => "trace",
+            Self::L1Small => "l1_small",
+            Self::Semaphore => "semaphore",
+            Self::Expected => "expected",
+            Self::Unattributed => "unattributed",
         }
     }
 }
 
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Unattributed => "unattributed",
-            Self::Trace => "trace",
-            Self::L1Small => "l1_small",
-            Self::Semaphore => "semaphore",
-        })
+        f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_class_is_at_its_index() {
+        for (at, class) in Class::ALL.into_iter().enumerate() {
+            assert_eq!(class.index(), at);
+        }
     }
 }

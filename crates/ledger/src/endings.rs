@@ -27,6 +27,7 @@ impl Ledger {
         if let Some(index) = self.places.find(place) {
             self.places.leave(index);
         }
+        self.leave_programs(place);
         Effect::Swept(n_ended)
     }
 
@@ -41,6 +42,7 @@ impl Ledger {
             let held_memory = buffer.alloc.owns_data || self.aliases.is_counted(slot, buffer);
             let Some(ended) = self.end(slot, ending, stamp) else { continue };
             n_ended += 1;
+            self.recent.note_ended(stamp, &Where::of(&ended.buffer), false);
             if held_memory {
                 self.survivors.push(ended);
             } else {
@@ -56,7 +58,9 @@ impl Ledger {
             let (buffer_type, address) = (buffer.alloc.buffer_type, buffer.alloc.address);
             let place = self.places.find_or_add(buffer.place());
             self.places.take(place, buffer_type, buffer.weight());
-            self.places.places[place].space(buffer_type).owners.remove(&(address, slot));
+            if let Some(space) = self.places.places[place].known_space(buffer_type) {
+                space.remove(address, slot);
+            }
             if !self.aliases.is_empty() {
                 self.end_views(&buffer, stamp);
             }

@@ -32,9 +32,9 @@ impl Ledger {
         place: PlaceIndex,
         wanted: &Where,
     ) -> impl Iterator<Item = Slot> + use<'a> {
-        let range = (wanted.address, 0)..=(wanted.address, Slot::MAX);
         let space = self.places.places[place].find_space(wanted.buffer_type);
-        space.into_iter().flat_map(move |space| space.owners.range(range.clone())).map(|(_, slot)| *slot)
+        let address = wanted.address;
+        space.into_iter().flat_map(move |space| space.owners.at(address))
     }
 
     pub(crate) fn views_at<'a>(&'a self, wanted: &Where) -> impl Iterator<Item = Slot> + use<'a> {

@@ -4,13 +4,18 @@ use crate::alias::Aliases;
 use crate::anomaly::{Anomalies, Cause, What};
 use crate::buffer::{Buffer, Ended, Ending};
 use crate::circular::CircularBuffers;
+use crate::headroom::Headrooms;
 use crate::hooked::Hooked;
+use crate::ops::Ops;
+use crate::owners::Owner;
 use crate::place::{PlaceIndex, Places};
 use crate::recent::{Recent, Where};
+use crate::rules::{Facts, Rules};
 use crate::slots::{Slot, Slots};
 use crate::tally::{Moment, Weight};
 use rustc_hash::FxHashMap;
-use tt_memtrace_wire::{Alloc, CbDealloc, Dealloc, Event, Line, Place, Stamp};
+use std::sync::Arc;
+use tt_memtrace_wire::{Alloc, Dealloc, Event, Line, Stamp};
 
 /// What one line meant for the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,11 +61,14 @@ pub struct Ledger {
     pub(crate) slots: Slots,
     pub(crate) aliases: Aliases,
     pub(crate) circular: CircularBuffers,
+    pub(crate) headrooms: Headrooms,
     /// Views whose owner ended in this event.
     pub(crate) to_recount: Vec<Slot>,
     pub(crate) recent: Recent,
     pub(crate) anomalies: Anomalies,
     pub(crate) survivors: Vec<Ended>,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) ops: Ops,
     hooked: Hooked,
     roundings: FxHashMap<u64, Option<u64>>,
     n_dropped: u64,
@@ -71,9 +79,19 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A ledger of a process that has done nothing.
+    /// A ledger of a process that has done nothing, with the shipped rules.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same with other rules.
+    pub fn with_rules(rules: Arc<Rules>) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
+    /// The rules by which buffers have their classes.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// Takes the next line.
@@ -88,10 +106,12 @@ impl Ledger {
             Line::Mesh(mesh) => {
                 let splits = self.places.define_mesh(mesh, self.last.into());
                 self.follow(&splits);
+                self.place_late_circular(mesh.mesh_id);
             }
             Line::Allocator(allocator) => {
                 self.roundings.insert(allocator.allocator, allocator.bank_rounding_bytes);
-                self.places.define_allocator(allocator);
+                self.places.define_allocator(allocator, self.last.into());
+                self.headrooms.forget_looks();
             }
             Line::Cores(cores) => self.circular.define_cores(cores),
             Line::Header(_) | Line::Footer(_) | Line::Recovery(_) | Line::Unknown(_) => {}
@@ -117,6 +137,11 @@ impl Ledger {
         self.slots.iter_mut().for_each(|buffer| buffer.is_inherited = true);
         self.places.restart(at);
         self.circular.restart(at);
+        let renamed = self.circular.rename_cores();
+        for buffer in self.slots.iter_mut() {
+            buffer.alloc.cores = buffer.alloc.cores.map(|old| renamed.get(&old).copied().unwrap_or(old));
+        }
+        self.restart_headrooms(at);
         self.recent = Recent::default();
         self.anomalies = Anomalies::default();
         self.survivors = Vec::new();
@@ -156,13 +181,12 @@ impl Ledger {
                 let (place, buffer_type, address) = (*place, *buffer_type, *address);
                 self.retain(stamp, &Where { place, buffer_type, address, unique_id: *unique_id })
             }
-            Event::CbAlloc(cb) => {
-                self.circular.open(cb, stamp.into());
-                Effect::Circular(1)
-            }
+            Event::CbAlloc(cb) => self.lay_out(stamp, cb),
             Event::CbDealloc(dealloc) => self.release_circular(dealloc),
             Event::ProgramRun { program, place } => {
-                self.circular.run(*program, *place);
+                self.circular.launch(*program, *place, stamp);
+                let place = self.places.find_or_add(*place);
+                self.places.places[place].is_used = true;
                 Effect::Nothing
             }
             Event::Sweep { allocator, cause } => self.sweep(stamp, *allocator, *cause),
@@ -171,7 +195,25 @@ impl Ledger {
                 self.n_dropped = self.n_dropped.saturating_add(lost.dropped);
                 Effect::Nothing
             }
-            Event::Fork { .. } | Event::Mark { .. } | Event::OpBegin { .. } | Event::OpEnd => Effect::Nothing,
+            Event::OpBegin { name } => {
+                let were_recorded = self.ops.are_recorded;
+                self.ops.begin(stamp.tid, name, &self.rules);
+                self.places.n_uses = self.ops.n_uses;
+                if self.ops.are_recorded && !were_recorded {
+                    self.reclassify_all(stamp.into());
+                }
+                Effect::Nothing
+            }
+            Event::OpEnd => {
+                self.ops.end(stamp.tid);
+                Effect::Nothing
+            }
+            Event::Mark { .. } => {
+                self.ops.n_uses += 1;
+                self.places.n_uses = self.ops.n_uses;
+                Effect::Nothing
+            }
+            Event::Fork { .. } => Effect::Nothing,
         }
     }
 
@@ -180,7 +222,9 @@ impl Ledger {
         let rounding =
             alloc.allocator.and_then(|allocator| self.roundings.get(&allocator).copied().flatten());
         let rounding = rounding.or(self.places.places[place].rounding);
-        let buffer = Buffer::new(alloc, stamp, rounding);
+        let facts = self.facts(place, stamp.tid);
+        let class = self.rules.class(alloc, facts, self.ops.are_recorded);
+        let buffer = Buffer::new(alloc, stamp, rounding, facts, class);
         let subject = Where::of(&buffer);
         self.recent.note_opened(&subject);
         self.note_id(alloc.unique_id);
@@ -191,6 +235,16 @@ impl Ledger {
         };
         self.open(place, buffer, stamp.into(), 1);
         before.map_or(Effect::Opened, Effect::Replaced)
+    }
+
+    fn facts(&mut self, place: PlaceIndex, tid: u32) -> Facts {
+        let state = &mut self.places.places[place];
+        state.is_used |= self.ops.is_open(tid);
+        Facts {
+            during_open: self.ops.opens_device(tid),
+            before_first_use: !state.is_used && self.ops.n_uses == state.n_uses_before,
+            freed_in_cache_clear: false,
+        }
     }
 
     fn note_id(&mut self, id: Option<u64>) {
@@ -240,18 +294,22 @@ impl Ledger {
         let slot = self.slots.insert(buffer);
         let Some(buffer) = self.slots.get(slot) else { return };
         if !buffer.alloc.owns_data {
+            let (buffer_type, address) = (buffer.alloc.buffer_type, buffer.alloc.address);
             self.aliases.insert(slot, buffer);
-            return self.recount(slot, at);
+            self.recount(slot, at);
+            return self.note_room(place, buffer_type, address, at);
         }
-        let (buffer_type, address) = (buffer.alloc.buffer_type, buffer.alloc.address);
+        let buffer_type = buffer.alloc.buffer_type;
+        let owner = Owner { start: buffer.alloc.address, slot, end: buffer.end() };
         let weight = Weight { n_new, ..buffer.weight() };
-        self.places.places[place].space(buffer_type).owners.insert((address, slot));
+        let around = self.places.places[place].space(buffer_type, at).insert(owner, at);
         if !self.aliases.is_empty() {
             self.recount_inside(slot, at); // Before the owner is counted: both together were never live.
         }
         self.places.add(place, buffer_type, weight, at);
-        self.check_overlap(place, slot);
+        self.check_overlap(slot, &around);
         self.check_capacity(place, slot);
+        self.note_room(place, buffer_type, owner.start, at);
     }
 
     fn dealloc(&mut self, stamp: Stamp, dealloc: &Dealloc) -> Effect {
@@ -263,6 +321,7 @@ impl Ledger {
             return Effect::Expected;
         }
         if let Some(slot) = self.find(&wanted) {
+            self.note_cache_clear(slot, stamp);
             let Some(ended) = self.end(slot, Ending::Deallocated, stamp) else { return Effect::Nothing };
             self.recent.note_closed(stamp, &ended.buffer);
             return Effect::Closed(ended);
@@ -270,21 +329,21 @@ impl Ledger {
         if self.recent.take_retired(&wanted) || was_hooked(&mut self.hooked) {
             return Effect::Expected;
         }
-        let what = if self.recent.was_freed(&wanted) {
-            What::DoubleDealloc
-        } else {
-            What::UnknownDealloc(self.cause_of_unknown(&wanted))
+        let what = match self.recent.gone(&wanted) {
+            Some(gone) if gone.is_freed => What::DoubleDealloc { first_n: gone.n },
+            gone => What::UnknownDealloc(self.cause_of_unknown(&wanted, gone.map(|gone| gone.n))),
         };
         self.odd(stamp, &wanted, what)
     }
 
-    fn cause_of_unknown(&self, wanted: &Where) -> Cause {
+    fn cause_of_unknown(&self, wanted: &Where, by_n: Option<u64>) -> Cause {
         let is_early = |id| self.ids.is_none_or(|(low, _)| id < low);
         let is_seen = |id| self.ids.is_some_and(|(low, high)| low <= id && id <= high);
         match wanted.unique_id {
+            _ if by_n.is_some() => Cause::AlreadyFreed { by_n },
             _ if self.n_dropped > 0 => Cause::Lost,
-            Some(id) if is_seen(id) => Cause::AlreadyFreed,
-            _ if self.is_parent_missing => Cause::Inherited,
+            Some(id) if is_seen(id) => Cause::AlreadyFreed { by_n },
+            _ if self.is_parent_missing => Cause::OtherProcess,
             Some(id) if is_early(id) => Cause::BeforeCapture,
             _ => Cause::Other,
         }
@@ -298,23 +357,6 @@ impl Ledger {
         let place = self.places.find_or_add(buffer.place());
         self.open(place, buffer, stamp.into(), 0);
         Effect::Retained
-    }
-
-    fn release_circular(&mut self, dealloc: &CbDealloc) -> Effect {
-        let places = &self.places;
-        let chips_of = |place| match place {
-            Place::Chip(chip) => vec![chip],
-            Place::Mesh(_) => {
-                places.find(place).map(|at| places.places[at].chips.clone()).unwrap_or_default()
-            }
-        };
-        let there = dealloc.place.map(chips_of);
-        let is_on = |place: Place| match (&there, place) {
-            (None, _) => true,
-            (Some(chips), Place::Chip(chip)) => chips.contains(&chip) || dealloc.place == Some(place),
-            (Some(_), Place::Mesh(_)) => dealloc.place == Some(place),
-        };
-        Effect::Circular(self.circular.close(dealloc, is_on))
     }
 
     fn odd(&mut self, stamp: Stamp, subject: &Where, what: What) -> Effect {

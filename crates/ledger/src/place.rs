@@ -1,11 +1,11 @@
 //! The places that hold buffers: mesh devices and lone chips. Each has its own allocator, so equal addresses on
 //! two of them never mix, also where both contain the same chip.
 
-use crate::chips::{Group, GroupIndex};
-use crate::slots::Slot;
-use crate::tally::{Moment, Tally, Weight};
+use crate::chips::{Global, Group, GroupIndex};
+use crate::class::Class;
+use crate::space::Space;
+use crate::tally::{Moment, Weight};
 use rustc_hash::FxHashMap;
-use std::collections::BTreeSet;
 use tt_memtrace_wire::{Address, Allocator, Bank, BufferType, Mesh, Place};
 
 /// Names a place; places are never removed.
@@ -14,15 +14,12 @@ pub(crate) type PlaceIndex = usize;
 /// A group that was split: who counted in the first counts in the second as well.
 pub(crate) type Split = (GroupIndex, GroupIndex);
 
-/// One memory type on one place.
-#[derive(Debug, Clone)]
-pub(crate) struct Space {
-    pub(crate) buffer_type: BufferType,
-    pub(crate) tally: Tally,
-    /// The live buffers that own memory, by address.
-    pub(crate) owners: BTreeSet<(Address, Slot)>,
-    /// Whether live bytes are above the bank's size, so that this is told once per excess.
-    pub(crate) is_above_capacity: bool,
+/// A change of class of so many bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reclassed {
+    pub(crate) bytes: u64,
+    pub(crate) from: Class,
+    pub(crate) to: Class,
 }
 
 /// A mesh device or a lone chip.
@@ -36,6 +33,10 @@ pub(crate) struct PlaceState {
     pub(crate) rounding: Option<u64>,
     /// The groups of its chips, from its first buffer until it is closed.
     pub(crate) groups: Vec<GroupIndex>,
+    /// How often ops and marks had put things to use when it was first named.
+    pub(crate) n_uses_before: u64,
+    /// Whether a program ran on it, or a buffer was made on it inside an op.
+    pub(crate) is_used: bool,
 }
 
 impl PlaceState {
@@ -44,22 +45,36 @@ impl PlaceState {
             Place::Chip(chip) => vec![chip],
             Place::Mesh(_) => Vec::new(),
         };
-        let (mesh, spaces, banks, groups) = (None, Vec::new(), Vec::new(), Vec::new());
-        Self { place, chips, mesh, spaces, banks, rounding: None, groups }
+        Self {
+            place,
+            chips,
+            mesh: None,
+            spaces: Vec::new(),
+            banks: Vec::new(),
+            rounding: None,
+            groups: Vec::new(),
+            n_uses_before: 0,
+            is_used: false,
+        }
     }
 
     pub(crate) fn find_space(&self, buffer_type: BufferType) -> Option<&Space> {
         self.spaces.iter().find(|space| space.buffer_type == buffer_type)
     }
 
-    pub(crate) fn space(&mut self, buffer_type: BufferType) -> &mut Space {
-        let at = self.spaces.iter().position(|space| space.buffer_type == buffer_type);
-        let at = at.unwrap_or_else(|| {
-            let (tally, owners) = (Tally::default(), BTreeSet::new());
-            self.spaces.push(Space { buffer_type, tally, owners, is_above_capacity: false });
+    /// The space of that type; if it is new, it begins now.
+    pub(crate) fn space(&mut self, buffer_type: BufferType, at: Moment) -> &mut Space {
+        let index = self.spaces.iter().position(|space| space.buffer_type == buffer_type);
+        let index = index.unwrap_or_else(|| {
+            let bank = self.banks.iter().find(|bank| bank.buffer_type == buffer_type);
+            self.spaces.push(Space::new(buffer_type, bank, at));
             self.spaces.len() - 1
         });
-        &mut self.spaces[at]
+        &mut self.spaces[index]
+    }
+
+    pub(crate) fn known_space(&mut self, buffer_type: BufferType) -> Option<&mut Space> {
+        self.spaces.iter_mut().find(|space| space.buffer_type == buffer_type)
     }
 
     pub(crate) fn bank(&self, buffer_type: BufferType) -> Option<&Bank> {
@@ -73,6 +88,9 @@ pub(crate) struct Places {
     index: FxHashMap<Place, PlaceIndex>,
     pub(crate) places: Vec<PlaceState>,
     pub(crate) groups: Vec<Group>,
+    pub(crate) global: Global,
+    /// How often ops and marks put things to use so far.
+    pub(crate) n_uses: u64,
 }
 
 impl Places {
@@ -82,7 +100,7 @@ impl Places {
 
     pub(crate) fn find_or_add(&mut self, place: Place) -> PlaceIndex {
         *self.index.entry(place).or_insert_with(|| {
-            self.places.push(PlaceState::new(place));
+            self.places.push(PlaceState { n_uses_before: self.n_uses, ..PlaceState::new(place) });
             self.places.len() - 1
         })
     }
@@ -107,6 +125,7 @@ impl Places {
         let splits = self.join(index);
         for &group in &self.places[index].groups {
             for space in &self.places[index].spaces {
+                self.global.add(space.buffer_type, space.tally.bytes.live, &self.groups[group], at);
                 self.groups[group].tallies.of(space.buffer_type).absorb(&space.tally, at);
                 self.groups[group].total.add(space.tally.bytes.live, at);
             }
@@ -114,16 +133,21 @@ impl Places {
         splits
     }
 
-    pub(crate) fn define_allocator(&mut self, allocator: &Allocator) {
+    /// Of several allocators of a mesh, the one with the larger bank of a type speaks for that type.
+    pub(crate) fn define_allocator(&mut self, allocator: &Allocator, at: Moment) {
         let index = self.find_or_add(Place::Mesh(allocator.mesh_id));
         let state = &mut self.places[index];
         state.rounding = state.rounding.or(allocator.bank_rounding_bytes);
         for bank in &allocator.banks {
+            let bank = Bank { base_address: base_address(bank, &allocator.banks), ..bank.clone() };
             match state.banks.iter_mut().find(|known| known.buffer_type == bank.buffer_type) {
-                Some(known) if known.bank_size_bytes < bank.bank_size_bytes => *known = bank.clone(),
+                Some(known) if known.bank_size_bytes < bank.bank_size_bytes => *known = bank,
                 Some(_) => {}
-                None => state.banks.push(bank.clone()),
+                None => state.banks.push(bank),
             }
+        }
+        for space in &mut state.spaces {
+            space.learn(state.banks.iter().find(|bank| bank.buffer_type == space.buffer_type), at);
         }
     }
 
@@ -162,33 +186,93 @@ impl Places {
         }
     }
 
+    /// The group that a chip belongs to, if it ever was in a mesh that held a buffer.
+    pub(crate) fn group_of(&self, chip: u32) -> Option<GroupIndex> {
+        self.groups.iter().position(|group| group.chips.contains(&chip))
+    }
+
+    pub(crate) fn has_chip(&self, place: Place, chip: u32) -> bool {
+        self.find(place).is_some_and(|index| self.places[index].chips.binary_search(&chip).is_ok())
+    }
+
     /// Counts a buffer that owns its memory.
     pub(crate) fn add(&mut self, index: PlaceIndex, buffer_type: BufferType, weight: Weight, at: Moment) {
         let state = &mut self.places[index];
-        state.space(buffer_type).tally.add(weight, at);
+        state.space(buffer_type, at).tally.add(weight, at);
+        for at_group in 0..self.places[index].groups.len() {
+            let group = self.places[index].groups[at_group];
+            self.add_to_group(group, buffer_type, weight, at);
+        }
+    }
+
+    pub(crate) fn add_to_group(
+        &mut self,
+        group: GroupIndex,
+        buffer_type: BufferType,
+        weight: Weight,
+        at: Moment,
+    ) {
+        self.global.add(buffer_type, weight.bytes, &self.groups[group], at);
+        self.groups[group].add(buffer_type, weight, at);
+    }
+
+    pub(crate) fn take_from_group(&mut self, group: GroupIndex, buffer_type: BufferType, weight: Weight) {
+        self.global.take(buffer_type, weight.bytes, &self.groups[group]);
+        self.groups[group].take(buffer_type, weight);
+    }
+
+    /// A counted buffer turns out to be of another class.
+    pub(crate) fn reclassify(
+        &mut self,
+        index: PlaceIndex,
+        buffer_type: BufferType,
+        change: Reclassed,
+        at: Moment,
+    ) {
+        let Reclassed { bytes, from, to } = change;
+        let state = &mut self.places[index];
+        if let Some(space) = state.known_space(buffer_type) {
+            space.tally.reclassify(bytes, from, to, at);
+        }
         for &group in &state.groups {
-            self.groups[group].add(buffer_type, weight, at);
+            self.groups[group].tallies.of(buffer_type).reclassify(bytes, from, to, at);
         }
     }
 
     /// The opposite of [`Self::add`].
     pub(crate) fn take(&mut self, index: PlaceIndex, buffer_type: BufferType, weight: Weight) {
         let state = &mut self.places[index];
-        state.space(buffer_type).tally.take(weight);
-        for &group in &state.groups {
-            self.groups[group].take(buffer_type, weight);
+        if let Some(space) = state.known_space(buffer_type) {
+            space.tally.take(weight);
+        }
+        for at_group in 0..self.places[index].groups.len() {
+            let group = self.places[index].groups[at_group];
+            self.take_from_group(group, buffer_type, weight);
         }
     }
 
     pub(crate) fn restart(&mut self, at: Moment) {
         for space in self.places.iter_mut().flat_map(|state| &mut state.spaces) {
-            space.tally.restart(at);
+            space.restart(at);
         }
+        self.global.restart(at);
         for group in &mut self.groups {
             group.tallies.restart(at);
             group.total.restart(at);
         }
     }
+}
+
+/// Where a bank starts. The runtime tells it of DRAM and L1; the trace region lies directly above the one, `L1_SMALL`
+/// above the other (seen on every board and version of the end-to-end tests).
+fn base_address(bank: &Bank, all: &[Bank]) -> Option<Address> {
+    let below = match bank.buffer_type {
+        BufferType::Trace => BufferType::Dram,
+        BufferType::L1Small => BufferType::L1,
+        _ => return bank.base_address,
+    };
+    let below = || all.iter().find(|other| other.buffer_type == below);
+    bank.base_address.or_else(|| below()?.base_address?.checked_add(below()?.bank_size_bytes))
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use rustc_hash::{FxHashSet, FxHasher};
 use std::hash::{Hash, Hasher};
 use tt_memtrace_wire::{Address, BufferType, Dealloc, Place, Stamp};
 
-/// So many deallocated buffers are remembered, at most.
-const N_FREED: usize = 1024;
+/// So many ended buffers are remembered, at most.
+const N_ENDED: usize = 1024;
 
 /// Where a buffer was, and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,8 +43,18 @@ impl Where {
     fn cell(&self) -> usize {
         let mut hasher = FxHasher::default();
         (self.place, self.buffer_type, self.address).hash(&mut hasher);
-        usize::try_from(hasher.finish() >> 32).unwrap_or_default() % N_FREED
+        usize::try_from(hasher.finish() >> 32).unwrap_or_default() % N_ENDED
     }
+}
+
+/// A buffer that ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Gone {
+    subject: Where,
+    /// The event that ended it.
+    pub(crate) n: u64,
+    /// By a deallocation of its own, not with others.
+    pub(crate) is_freed: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -52,7 +62,7 @@ pub(crate) struct Recent {
     /// The buffer that each thread's last deallocation closed. There are few threads.
     last_closed: Vec<(u32, Buffer)>,
     /// Each cell holds the last buffer of that hash.
-    freed: Vec<Option<Where>>,
+    ended: Vec<Option<Gone>>,
     /// Views that ended with their owner, until their own deallocation comes. No more than there are addresses.
     retired: FxHashSet<(Place, BufferType, Address)>,
 }
@@ -63,26 +73,31 @@ impl Recent {
             Some((_, last)) => last.clone_from(buffer),
             None => self.last_closed.push((stamp.tid, buffer.clone())),
         }
-        if self.freed.is_empty() {
-            self.freed.resize(N_FREED, None);
+        self.note_ended(stamp, &Where::of(buffer), true);
+    }
+
+    pub(crate) fn note_ended(&mut self, stamp: Stamp, ended: &Where, is_freed: bool) {
+        if self.ended.is_empty() {
+            self.ended.resize(N_ENDED, None);
         }
-        let freed = Where::of(buffer);
-        self.freed[freed.cell()] = Some(freed);
+        self.ended[ended.cell()] = Some(Gone { subject: *ended, n: stamp.n, is_freed });
     }
 
     pub(crate) fn note_opened(&mut self, opened: &Where) {
-        if let Some(cell) = self.freed.get_mut(opened.cell())
-            && cell.is_some_and(|freed| freed.address == opened.address && freed.place == opened.place)
+        if let Some(cell) = self.ended.get_mut(opened.cell())
+            && cell.is_some_and(|Gone { subject, .. }| {
+                (subject.address, subject.place) == (opened.address, opened.place)
+            })
         {
             *cell = None;
         }
         self.take_retired(opened);
     }
 
-    /// Whether this very buffer was deallocated before, and nothing took its place since.
-    pub(crate) fn was_freed(&self, wanted: &Where) -> bool {
-        let cell = self.freed.get(wanted.cell()).copied().flatten();
-        cell.is_some_and(|freed| freed.may_be(wanted))
+    /// How this very buffer ended, if nothing took its place since.
+    pub(crate) fn gone(&self, wanted: &Where) -> Option<Gone> {
+        let cell = self.ended.get(wanted.cell()).copied().flatten();
+        cell.filter(|gone| gone.subject.may_be(wanted))
     }
 
     pub(crate) fn take_last_closed(&mut self, tid: u32, wanted: &Where) -> Option<Buffer> {

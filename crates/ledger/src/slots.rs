@@ -40,6 +40,10 @@ impl Slots {
         self.slots.get(slot)?.as_ref()
     }
 
+    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Buffer> {
+        self.slots.get_mut(slot)?.as_mut()
+    }
+
     pub(crate) fn by_id(&self, unique_id: u64) -> Option<Slot> {
         self.by_id.get(&unique_id).copied()
     }

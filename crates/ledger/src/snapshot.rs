@@ -2,8 +2,10 @@
 
 use crate::buffer::Buffer;
 use crate::circular::{CircularFootprint, Resident};
+use crate::headroom::LeastHeadroom;
+use crate::l1::{self, L1Map};
 use crate::ledger::Ledger;
-use crate::tally::{Gauge, Tally};
+use crate::tally::{ByClass, Gauge, Tally};
 use std::collections::BTreeMap;
 use tt_memtrace_wire::{Bank, BufferType, Mesh, Place, Range};
 
@@ -29,6 +31,8 @@ pub struct Totals {
     pub types: Vec<TypeTotals>,
     /// Logical bytes of all types on one chip; absent for a mesh.
     pub total: Option<Gauge>,
+    /// What the total was made of at its peak: logical bytes by type and class.
+    pub at_peak: Vec<(BufferType, ByClass)>,
 }
 
 /// A ledger at one moment.
@@ -59,6 +63,18 @@ impl<'a> Snapshot<'a> {
         self.ledger.slots.len()
     }
 
+    pub(crate) fn ledger(&self) -> &'a Ledger {
+        self.ledger
+    }
+
+    /// Logical bytes over all chips: in all, and by type in the order of reports.
+    pub fn global(&self) -> (Gauge, Vec<(BufferType, Gauge)>) {
+        let global = &self.ledger.places.global;
+        let mut types = global.types.clone();
+        types.sort_by_key(|(buffer_type, _)| rank(*buffer_type));
+        (global.total, types)
+    }
+
     /// The figures of each mesh and lone chip that ever held a buffer.
     pub fn places(&self) -> Vec<Totals> {
         let mut all: Vec<Totals> = Vec::new();
@@ -69,7 +85,13 @@ impl<'a> Snapshot<'a> {
                 bank: state.bank(space.buffer_type).cloned(),
             });
             let types = in_order(types.collect());
-            all.push(Totals { place: Some(state.place), chips: state.chips.clone(), types, total: None });
+            all.push(Totals {
+                place: Some(state.place),
+                chips: state.chips.clone(),
+                types,
+                total: None,
+                at_peak: Vec::new(),
+            });
         }
         all.sort_by_key(|totals| totals.place);
         all
@@ -87,7 +109,13 @@ impl<'a> Snapshot<'a> {
                 bank: self.bank(&chips, *buffer_type),
             });
             let types = in_order(types.collect());
-            all.push(Totals { place: None, chips, types, total: Some(group.total) });
+            all.push(Totals {
+                place: None,
+                chips,
+                types,
+                total: Some(group.total.bytes),
+                at_peak: group.at_peak(),
+            });
         }
         all.sort_by(|a, b| a.chips.cmp(&b.chips));
         all
@@ -134,8 +162,8 @@ impl<'a> Snapshot<'a> {
     }
 
     /// The circular buffers that were laid out and not released.
-    pub fn circular_buffers(&self) -> Vec<&'a Resident> {
-        let mut residents: Vec<&Resident> = self.ledger.circular.residents().collect();
+    pub fn circular_buffers(&self) -> Vec<Resident> {
+        let mut residents: Vec<Resident> = self.ledger.circular.residents().collect();
         residents.sort_by_key(|cb| (cb.place, cb.program, cb.address, cb.cores));
         residents
     }
@@ -147,7 +175,17 @@ impl<'a> Snapshot<'a> {
 
     /// The program that was launched last on a place.
     pub fn last_program(&self, place: Place) -> Option<u64> {
-        self.ledger.circular.last_run(place)
+        self.ledger.circular.last_launch(place).map(|launch| launch.program)
+    }
+
+    /// The L1 of each chip that is in use, chips that are alike together.
+    pub fn l1(&self) -> Vec<L1Map<'a>> {
+        l1::maps(self.ledger)
+    }
+
+    /// The least room in L1 that each chip had so far, between its circular buffers and its buffers.
+    pub fn least_headrooms(&self) -> BTreeMap<u32, LeastHeadroom> {
+        l1::least(self.ledger)
     }
 }
 
@@ -157,7 +195,7 @@ fn in_order(mut types: Vec<TypeTotals>) -> Vec<TypeTotals> {
 }
 
 /// The order of reports: by size of the memory, unknown types last.
-fn rank(buffer_type: BufferType) -> (usize, u32) {
+pub(crate) fn rank(buffer_type: BufferType) -> (usize, u32) {
     let known = BufferType::KNOWN.into_iter().position(|known| known == buffer_type);
     (known.unwrap_or(BufferType::KNOWN.len()), buffer_type.number())
 }

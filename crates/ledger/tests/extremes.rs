@@ -27,6 +27,7 @@ fn alloc() -> impl Strategy<Value = Event> {
                 page_size_bytes: 0,
                 per_bank_bytes: bank,
                 n_cores: None,
+                cores: None,
                 unique_id,
                 owns_data,
                 hooked,
@@ -48,15 +49,21 @@ fn event() -> impl Strategy<Value = Event> {
         }),
         2 => (place(), prop::option::of(number()), number(), number(), any::<bool>()).prop_map(
             |(place, program, address, size_bytes, globally_allocated)| {
-                Event::CbAlloc(CbAlloc { place, program, cores: 0, address, size_bytes, globally_allocated })
+                Event::CbAlloc(CbAlloc { place, program, cores: 1, address, size_bytes, globally_allocated })
             }
         ),
         1 => (prop::option::of(place()), prop::option::of(number()))
             .prop_map(|(place, program)| Event::CbDealloc(CbDealloc { place, program })),
+        1 => (place(), number()).prop_map(|(place, program)| Event::ProgramRun { program, place }),
         1 => (0..3_u64).prop_map(|allocator| Event::Sweep { allocator, cause: SweepCause::Exit }),
         1 => (0..3_u32).prop_map(|mesh_id| Event::Close { mesh_id }),
         1 => number().prop_map(|dropped| Event::Lost(Lost { dropped })),
     ]
+}
+
+fn corner() -> impl Strategy<Value = Range> {
+    let at = || prop_oneof![0..4_u32, Just(u32::MAX)];
+    (at(), at(), at(), at()).prop_map(|(x0, y0, x1, y1)| Range { x0, y0, x1, y1 })
 }
 
 fn line() -> impl Strategy<Value = Line> {
@@ -67,9 +74,11 @@ fn line() -> impl Strategy<Value = Line> {
         1 => (0..3_u32, chips).prop_map(|(mesh_id, chips)| {
             Line::Mesh(Mesh { mesh_id, chips, rows: 0, cols: 0, arch: String::new() })
         }),
+        1 => prop::collection::vec(corner(), 0..3).prop_map(|ranges| Line::Cores(Cores { cores: 1, ranges })),
         1 => (0..3_u64, 0..3_u32, prop::option::of(number()), number()).prop_map(
             |(allocator, mesh_id, bank_rounding_bytes, bank_size_bytes)| {
-                let bank = Bank { buffer_type: BufferType::Dram, n_banks: 0, bank_size_bytes, base_address: None };
+                let buffer_type = if mesh_id == 0 { BufferType::Dram } else { BufferType::L1 };
+                let bank = Bank { buffer_type, n_banks: 0, bank_size_bytes, base_address: bank_rounding_bytes };
                 Line::Allocator(Allocator { allocator, mesh_id, bank_rounding_bytes, banks: vec![bank] })
             }
         ),
@@ -97,6 +106,8 @@ proptest! {
                 }
             }
             let _ = (snapshot.circular_footprints(), snapshot.circular_buffers());
+            let chips: Vec<u32> = snapshot.l1().into_iter().flat_map(|map| map.chips).collect();
+            prop_assert!(chips.windows(2).all(|pair| pair[0] != pair[1]), "{:?}", chips);
         }
         ledger.finish(Conclusion::Death);
         let snapshot = ledger.snapshot();

@@ -274,6 +274,7 @@ fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)]
         page_size_bytes: 1,
         per_bank_bytes: draw.size,
         n_cores: None,
+        cores: None,
         unique_id: has_ids.then_some(n),
         owns_data: true,
         hooked: false,

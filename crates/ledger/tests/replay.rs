@@ -49,7 +49,7 @@ fn every_ending_and_every_odd_event_is_told_apart() {
     let swept = [1, 2, 7].map(|n| (n, Ending::Sweep));
     let closed = [14, 15, 16].map(|n| (n, Ending::Close));
     assert_eq!(endings(&ledger), [swept, closed].concat());
-    let classes: Vec<Class> = ledger.survivors().iter().map(|ended| ended.buffer.class()).collect();
+    let classes: Vec<Class> = ledger.survivors().iter().map(|ended| ended.buffer.class).collect();
     assert_eq!(classes[3], Class::Semaphore);
     let counts: Vec<_> = ledger.anomalies().counts().collect();
     // n 9 was swept before, n 13 has a number from before the capture; n 12 is freed twice; n 15 begins inside
@@ -92,6 +92,20 @@ fn circular_buffers_reach_up_to_the_highest_end() {
     assert!(ledger.snapshot().circular_buffers().is_empty());
     assert_eq!(ledger.snapshot().last_program(Place::Mesh(0)), Some(5));
     assert_eq!(ledger.snapshot().core_ranges(1).map(<[_]>::len), Some(1));
+}
+
+#[test]
+fn a_forked_child_numbers_its_sets_of_cores_anew() {
+    let stream = include_str!("streams/circular.jsonl");
+    let mut child = Ledger::new();
+    lines(stream).iter().take(5).for_each(|line| drop(child.apply(line)));
+    child.enter_child(Moment { n: 0, t_ns: 500 });
+    let own = r#"{"kind":"cores","cores":1,"ranges":[[3,3,3,3]]}"#;
+    let _ = child.apply(&Line::parse(own).unwrap());
+    let snapshot = child.snapshot();
+    let maps = snapshot.l1();
+    assert_eq!(maps[0].cores[0].n_cores, 64);
+    assert_eq!(snapshot.core_ranges(1).map(|ranges| ranges[0].x0), Some(3));
 }
 
 #[test]
