@@ -1,5 +1,7 @@
 //! The command line.
 
+use crate::filters::{Filters, IdRange};
+use crate::look::Look;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,6 +11,9 @@ use std::path::PathBuf;
 #[derive(Parser)]
 #[command(name = "tt-memtrace", version, max_term_width = 100)]
 pub struct Args {
+    /// How reports look.
+    #[command(flatten)]
+    pub look: Look,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -34,6 +39,10 @@ pub enum Verb {
         INSTANT is the name of a mark, the number of an event, seconds since the capture began (2.5 or 10s),\n\
         or `peak`: the moment at which some chip held most. A mark named like a number is mark:NAME.")]
     Snapshot(Snapshot),
+    /// Who is where in L1, and how much room is left between circular buffers and buffers?
+    #[command(after_help = "Example: tt-memtrace l1 --at peak run.jsonl\n\n\
+        INSTANT is that of `snapshot`. Without one: the moment at which the room was least.")]
+    L1(L1),
     /// Which events were recorded? Prints them as JSON lines
     #[command(after_help = "Example: tt-memtrace parse --kind alloc,dealloc run.jsonl | head")]
     Parse(Parse),
@@ -47,6 +56,13 @@ pub enum Verb {
     /// What do the reports look like? Shows them on a sample capture
     #[command(after_help = "Example: tt-memtrace demo")]
     Demo(Demo),
+}
+
+impl Verb {
+    /// Whether standard output is text for people. What `run` and `parse` say goes to standard error.
+    pub fn is_text(&self) -> bool {
+        !matches!(self, Self::Run(_) | Self::Parse(_))
+    }
 }
 
 /// Options of `run`.
@@ -79,6 +95,13 @@ pub struct Captures {
     /// Also say what was passed over
     #[arg(short, long)]
     pub verbose: bool,
+    /// Exit code 4 if events were lost, or something does not add up
+    #[arg(long)]
+    pub strict: bool,
+    /// Which holder a buffer belongs to, and whose survivors are leaks: a file like the shipped
+    /// crates/ledger/src/rules.toml [default: that one]
+    #[arg(long, value_name = "FILE")]
+    pub rules: Option<PathBuf>,
 }
 
 /// How `summary` groups its rows.
@@ -88,6 +111,8 @@ pub enum By {
     Chip,
     /// Memory types first.
     Type,
+    /// One table over all processes.
+    Process,
 }
 
 /// Options of `summary`.
@@ -96,6 +121,9 @@ pub struct Summary {
     /// What the rows are grouped by
     #[arg(long, value_enum, default_value = "chip")]
     pub by: By,
+    /// What is shown.
+    #[command(flatten)]
+    pub filters: Filters,
     /// The captures.
     #[command(flatten)]
     pub captures: Captures,
@@ -107,6 +135,12 @@ pub struct Stats {
     /// How many of the largest allocations to list
     #[arg(short, long, value_name = "N", default_value_t = 5)]
     pub num_largest: usize,
+    /// Only buffers with these numbers of the runtime (unique_id, from ttnn 0.80)
+    #[arg(long, value_name = "A-B", help_heading = "Filters")]
+    pub id_range: Option<IdRange>,
+    /// What is shown.
+    #[command(flatten)]
+    pub filters: Filters,
     /// The captures.
     #[command(flatten)]
     pub captures: Captures,
@@ -115,6 +149,12 @@ pub struct Stats {
 /// Options of `leaks`.
 #[derive(clap::Args)]
 pub struct Leaks {
+    /// Only buffers with these numbers of the runtime (unique_id, from ttnn 0.80)
+    #[arg(long, value_name = "A-B", help_heading = "Filters")]
+    pub id_range: Option<IdRange>,
+    /// What is shown.
+    #[command(flatten)]
+    pub filters: Filters,
     /// The captures.
     #[command(flatten)]
     pub captures: Captures,
@@ -132,6 +172,26 @@ pub struct Snapshot {
     /// How many of the largest buffers to list, 0 for all
     #[arg(short, long, value_name = "N", default_value_t = 20)]
     pub num_largest: usize,
+    /// What is shown.
+    #[command(flatten)]
+    pub filters: Filters,
+    /// The captures.
+    #[command(flatten)]
+    pub captures: Captures,
+}
+
+/// Options of `l1`.
+#[derive(clap::Args)]
+pub struct L1 {
+    /// The instant [default: when the room was least]
+    #[arg(long, value_name = "INSTANT")]
+    pub at: Option<String>,
+    /// How many groups of cores, programs and buffers to list, 0 for all
+    #[arg(short, long, value_name = "N", default_value_t = 10)]
+    pub num_largest: usize,
+    /// What is shown.
+    #[command(flatten)]
+    pub filters: Filters,
     /// The captures.
     #[command(flatten)]
     pub captures: Captures,
@@ -143,6 +203,9 @@ pub struct Parse {
     /// Only lines of these kinds
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub kind: Vec<String>,
+    /// What is shown.
+    #[command(flatten)]
+    pub filters: Filters,
     /// The captures.
     #[command(flatten)]
     pub captures: Captures,
@@ -151,7 +214,7 @@ pub struct Parse {
 /// Options of `recover`.
 #[derive(clap::Args)]
 pub struct Recover {
-    /// The captures.
+    /// The captures; a spool stands for the capture that it belongs to.
     #[command(flatten)]
     pub captures: Captures,
 }
@@ -159,6 +222,9 @@ pub struct Recover {
 /// Options of `doctor`.
 #[derive(clap::Args)]
 pub struct Doctor {
+    /// Complete the captures of killed processes, and remove spools that hold nothing any more
+    #[arg(long)]
+    pub clean: bool,
     /// One JSON object instead of text
     #[arg(long)]
     pub json: bool,

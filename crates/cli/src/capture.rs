@@ -159,12 +159,18 @@ enum Problem {
     Line(LineError),
     TooLong,
     NoCaptures,
+    Incomplete(String),
 }
 
 impl CaptureError {
     /// For a directory without a single capture.
     pub fn no_captures(directory: &Path) -> Self {
         Self { path: directory.to_owned(), line: None, problem: Problem::NoCaptures }
+    }
+
+    /// For the capture of a killed process that cannot be completed: what is in the way, and what to do about it.
+    pub fn incomplete(path: &Path, why: String) -> Self {
+        Self { path: path.to_owned(), line: None, problem: Problem::Incomplete(why) }
     }
 
     /// For a path that cannot be looked at.
@@ -204,6 +210,7 @@ impl fmt::Display for CaptureError {
             Problem::TooLong => f.write_str(
                 ": a line of more than 16 MiB: the file is damaged, or is not a tt-memtrace capture",
             ),
+            Problem::Incomplete(why) => write!(f, ": cannot be completed: {why}"),
             Problem::NoCaptures => {
                 f.write_str(": no capture (*.jsonl) in this directory: name one that `tt-memtrace run` wrote")
             }

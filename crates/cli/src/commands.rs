@@ -2,6 +2,7 @@
 
 mod demo;
 mod doctor;
+mod l1;
 mod leaks;
 mod parse;
 mod recover;
@@ -22,6 +23,7 @@ pub fn run(verb: Verb) -> anyhow::Result<u8> {
         Verb::Stats(stats) => stats::run(&stats, out),
         Verb::Leaks(leaks) => leaks::run(&leaks, out),
         Verb::Snapshot(snapshot) => snapshot::run(&snapshot, out),
+        Verb::L1(l1) => l1::run(&l1, out),
         Verb::Parse(parse) => parse::run(&parse, out),
         Verb::Recover(recover) => recover::run(&recover, out),
         Verb::Doctor(doctor) => doctor::run(&doctor, out),

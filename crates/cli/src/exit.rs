@@ -13,6 +13,8 @@ pub const FOUND: u8 = 1;
 pub const USAGE: u8 = 2;
 /// An input that is unreadable, corrupt, or of a version this program does not know.
 pub const UNREADABLE: u8 = 3;
+/// Under `--strict`: events were lost, or something does not add up.
+pub const DEGRADED: u8 = 4;
 /// As shells do for a command that cannot be executed.
 pub const NOT_EXECUTABLE: u8 = 126;
 /// As shells do for a command that does not exist.

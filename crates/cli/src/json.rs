@@ -11,6 +11,22 @@ pub fn int(value: u64) -> Value {
     if value > 1 << 53 { Value::String(value.to_string()) } else { Value::from(value) }
 }
 
+/// The version of all outputs. Minor versions add fields, major ones may remove some.
+const VERSION: &str = "1.0";
+
+/// An output of a verb, which `docs/schemas/VERB.schema.json` describes.
+pub fn versioned(verb: &str, fields: Value) -> Value {
+    with(json!({"schema": format!("tt-memtrace.{verb}"), "version": VERSION}), fields)
+}
+
+/// An object with more fields.
+pub fn with(mut object: Value, more: Value) -> Value {
+    if let (Value::Object(object), Value::Object(more)) = (&mut object, more) {
+        object.extend(more);
+    }
+    object
+}
+
 /// An integer that may be absent.
 pub fn optional(value: Option<u64>) -> Value {
     value.map_or(Value::Null, int)
@@ -37,11 +53,14 @@ pub fn moment(at: Moment, header: &Header) -> Value {
 }
 
 /// Seconds since the capture began; events of a forked child's parent may be before that.
-#[expect(clippy::cast_precision_loss, reason = "seconds are for people, to the microsecond")]
 pub fn seconds(t_ns: u64, header: &Header) -> f64 {
-    let (later, sign) =
-        if t_ns >= header.t_ns { (t_ns - header.t_ns, 1.0) } else { (header.t_ns - t_ns, -1.0) };
-    sign * (later / 1000) as f64 / 1e6
+    if t_ns >= header.t_ns { duration(t_ns - header.t_ns) } else { -duration(header.t_ns - t_ns) }
+}
+
+/// Nanoseconds as seconds.
+#[expect(clippy::cast_precision_loss, reason = "seconds are for people, to the microsecond")]
+pub fn duration(ns: u64) -> f64 {
+    (ns / 1000) as f64 / 1e6
 }
 
 /// What identifies a live buffer, and how large it is.
@@ -61,7 +80,11 @@ pub fn buffer(buffer: &Buffer, chips: &[u32]) -> Value {
 /// What every output says of a process, and what a verb adds to it.
 pub fn process(replay: &Replay, more: Value) -> Value {
     let header = &replay.header;
-    let mut process = json!({
+    let interval = replay.selection.interval.map(|_| {
+        let (from, to) = replay.range;
+        json!({"from": moment(from, header), "to": moment(to, header)})
+    });
+    let process = json!({
         "capture": replay.path.display().to_string(),
         "pid": header.pid,
         "program": header.program,
@@ -69,15 +92,15 @@ pub fn process(replay: &Replay, more: Value) -> Value {
         "wall_ns": int(header.wall_ns),
         "n_events": int(replay.n_events),
         "n_dropped": int(replay.n_dropped),
-        "n_unfinished": int(replay.n_unfinished),
+        "n_unfinished": int(replay.n_unfinished()),
+        "n_unreadable": int(replay.n_unreadable()),
         "seconds": seconds(replay.last.t_ns, header),
         "status": replay.status.name(),
         "is_torn": replay.is_torn,
+        "may_lack_its_end": replay.may_lack_its_end(),
         "n_unknown_lines": int(replay.n_unknown),
         "missing_parent": replay.missing_parent,
+        "interval": interval,
     });
-    if let (Value::Object(process), Value::Object(more)) = (&mut process, more) {
-        process.extend(more);
-    }
-    process
+    with(process, more)
 }

@@ -1,10 +1,11 @@
-//! What the program did not free, judged when a mesh closed, an allocator was swept, or the process ended.
+//! What the program did not free, judged when a mesh closed, an allocator was swept, or the process ended; and for
+//! an interval, when that ended.
 
-use crate::render;
 use crate::replay::{Replay, Status};
+use crate::{json, render};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use tt_memtrace_ledger::{Buffer, Class, Ended, Ending};
+use tt_memtrace_ledger::{Buffer, Class, Ending, Moment};
 use tt_memtrace_wire::{BufferType, Place};
 
 /// A sum of buffers, on one chip.
@@ -19,11 +20,92 @@ pub struct Left {
 }
 
 impl Left {
+    /// For programs.
+    pub fn json(&self) -> Value {
+        json!({
+            "n_buffers": json::int(self.n_buffers),
+            "bytes": json::int(self.bytes),
+            "bank_bytes": json::int(self.bank_bytes),
+        })
+    }
+
     fn add(&mut self, buffer: &Buffer) {
         self.n_buffers += 1;
         self.bytes = self.bytes.saturating_add(buffer.alloc.size_bytes);
         self.bank_bytes = self.bank_bytes.saturating_add(buffer.bank_bytes);
     }
+}
+
+/// What the rules say of survivors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verdict {
+    /// The program should have freed them.
+    Leak,
+    /// Nobody knows whose they are.
+    Unattributed,
+    /// They are known to stay until then.
+    Known,
+}
+
+impl Verdict {
+    /// What is still live at the end of an interval is not a leak yet.
+    fn words(self, classes: &[(Class, Left)], is_interval: bool) -> String {
+        let n = classes.iter().map(|(_, left)| left.n_buffers).sum();
+        let names =
+            || classes.iter().map(|(class, left)| format!("{} {class}", render::count(left.n_buffers, "")));
+        match self {
+            Self::Leak if is_interval => format!("{} held by the program", render::count(n, "")),
+            Self::Leak => format!("{} LEAKED", render::count(n, "")),
+            Self::Unattributed => format!("{} unattributed", render::count(n, "")),
+            Self::Known => {
+                format!("{} known to stay ({})", render::count(n, ""), names().collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+}
+
+/// How a survivor stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fate {
+    /// It was live when the interval ended.
+    Live,
+    /// It was ended, not by a deallocation.
+    Ended(Ending),
+}
+
+impl Fate {
+    /// The word for programs.
+    pub fn name(self) -> String {
+        match self {
+            Self::Live => "live".into(),
+            Self::Ended(ending) => ending.to_string(),
+        }
+    }
+
+    /// How it reads behind a number.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Live => "live at the end of the interval",
+            Self::Ended(Ending::Deallocated) => "freed",
+            Self::Ended(Ending::Sweep) => "swept by the program",
+            Self::Ended(Ending::Close) => "ended by mesh close",
+            Self::Ended(Ending::Exit) => "ended by process exit",
+            Self::Ended(Ending::Death) => "ended by process death",
+            Self::Ended(Ending::WithOwner) => "ended with the owner",
+            Self::Ended(Ending::Replaced) => "replaced",
+        }
+    }
+}
+
+/// A buffer that the program did not free.
+#[derive(Debug, Clone, Copy)]
+pub struct Survivor<'a> {
+    /// What it was.
+    pub buffer: &'a Buffer,
+    /// How it stands.
+    pub fate: Fate,
+    /// Since when.
+    pub at: Moment,
 }
 
 /// Survivors that are alike.
@@ -39,13 +121,13 @@ pub struct Kind {
     pub bank_bytes: u64,
     /// What kind of holder it seems to be.
     pub class: Class,
-    /// What ended them.
-    pub ending: Ending,
+    /// How they stand.
+    pub fate: Fate,
     /// A forked child's copies of its parent's buffers are not the child's to free.
     pub is_inherited: bool,
 }
 
-/// The sum of a kind, and its oldest and newest.
+/// The sum of a kind, and its oldest.
 #[derive(Debug, Clone)]
 pub struct Group<'a> {
     /// What they have in common.
@@ -53,116 +135,176 @@ pub struct Group<'a> {
     /// Their sum.
     pub left: Left,
     /// The one that was allocated first.
-    pub first: &'a Ended,
-    /// The one that was allocated last.
-    pub last: &'a Ended,
+    pub first: &'a Buffer,
 }
 
-/// The survivors by kind, the most bytes first; inherited ones last.
-pub fn groups(replay: &Replay) -> Vec<Group<'_>> {
-    let mut groups: BTreeMap<Kind, Group<'_>> = BTreeMap::new();
-    for ended in replay.ledger.survivors() {
-        let Ended { buffer, ending, .. } = ended;
-        let kind = Kind {
-            place: buffer.place(),
-            buffer_type: buffer.alloc.buffer_type,
-            size_bytes: buffer.alloc.size_bytes,
-            bank_bytes: buffer.bank_bytes,
-            class: buffer.class(),
-            ending: *ending,
-            is_inherited: buffer.is_inherited,
+/// What a program did not free, so far as the filters keep it.
+pub struct Survivors<'a> {
+    replay: &'a Replay,
+    list: Vec<Survivor<'a>>,
+}
+
+impl<'a> Survivors<'a> {
+    /// Those of a capture: where an interval has an end, also what is live there.
+    pub fn of(replay: &'a Replay) -> Self {
+        let (selection, snapshot) = (&replay.selection, replay.ledger.snapshot());
+        let ended = replay.ledger.survivors().iter().map(|ended| Survivor {
+            buffer: &ended.buffer,
+            fate: Fate::Ended(ended.ending),
+            at: ended.at.into(),
+        });
+        let live = if replay.is_stopped { snapshot.live() } else { Vec::new() };
+        let live = live.into_iter().filter(|buffer| snapshot.is_counted(buffer));
+        let live = live.map(|buffer| Survivor { buffer, fate: Fate::Live, at: replay.at });
+        let list = ended.chain(live).filter(|survivor| selection.has_new(survivor.buffer, snapshot));
+        Self { replay, list: list.collect() }
+    }
+
+    /// Each of them, the largest first, inherited ones last.
+    pub fn largest_first(&self) -> Vec<Survivor<'a>> {
+        let mut list = self.list.clone();
+        list.sort_by_key(|survivor| {
+            (survivor.buffer.is_inherited, std::cmp::Reverse(survivor.buffer.alloc.size_bytes))
+        });
+        list
+    }
+
+    /// The survivors by kind, the most bytes first; inherited ones last.
+    pub fn groups(&self) -> Vec<Group<'a>> {
+        let mut groups: BTreeMap<Kind, Group<'a>> = BTreeMap::new();
+        for Survivor { buffer, fate, .. } in &self.list {
+            let kind = Kind {
+                place: buffer.place(),
+                buffer_type: buffer.alloc.buffer_type,
+                size_bytes: buffer.alloc.size_bytes,
+                bank_bytes: buffer.bank_bytes,
+                class: buffer.class,
+                fate: *fate,
+                is_inherited: buffer.is_inherited,
+            };
+            let new = || Group { kind: kind.clone(), left: Left::default(), first: buffer };
+            let group = groups.entry(kind.clone()).or_insert_with(new);
+            group.left.add(buffer);
+            if buffer.since.n < group.first.since.n {
+                group.first = buffer;
+            }
+        }
+        let mut groups: Vec<_> = groups.into_values().collect();
+        groups.sort_by_key(|group| (group.kind.is_inherited, std::cmp::Reverse(group.left.bytes)));
+        groups
+    }
+
+    /// What was left on each chip that is shown. Copies that a forked child inherited are not its to free.
+    pub fn by_chip(&self) -> BTreeMap<(u32, BufferType), Left> {
+        let snapshot = self.replay.ledger.snapshot();
+        let mut by_chip: BTreeMap<_, Left> = BTreeMap::new();
+        for Survivor { buffer, .. } in self.list.iter().filter(|survivor| !survivor.buffer.is_inherited) {
+            let chips = snapshot.chips_of(buffer.place()).iter();
+            for &chip in chips.filter(|chip| self.replay.selection.has_chip(**chip)) {
+                by_chip.entry((chip, buffer.alloc.buffer_type)).or_default().add(buffer);
+            }
+        }
+        by_chip
+    }
+
+    /// How many survivors of the process itself there are by class, in the order of reports.
+    fn by_class(&self) -> Vec<(Class, Left)> {
+        let mut by_class: BTreeMap<Class, Left> = BTreeMap::new();
+        for survivor in self.list.iter().filter(|survivor| !survivor.buffer.is_inherited) {
+            by_class.entry(survivor.buffer.class).or_default().add(survivor.buffer);
+        }
+        let of = |class| Some((class, by_class.get(&class).copied()?));
+        Class::ALL.into_iter().filter_map(of).collect()
+    }
+
+    /// The verdict on each class: leaks, what nobody can attribute, and what is known to stay.
+    fn judged(&self) -> BTreeMap<Verdict, Vec<(Class, Left)>> {
+        let rules = self.replay.ledger.rules();
+        let mut judged: BTreeMap<Verdict, Vec<(Class, Left)>> = BTreeMap::new();
+        for (class, left) in self.by_class() {
+            let verdict = match class {
+                _ if rules.is_leak(class) => Verdict::Leak,
+                Class::Unattributed => Verdict::Unattributed,
+                _ => Verdict::Known,
+            };
+            judged.entry(verdict).or_default().push((class, left));
+        }
+        judged
+    }
+
+    /// How many survivors there are by how they stand, and how many of a forked child's are inherited.
+    fn by_fate(&self) -> (BTreeMap<Fate, u64>, u64) {
+        let mut by_fate = BTreeMap::new();
+        let mut n_inherited = 0;
+        for survivor in &self.list {
+            if survivor.buffer.is_inherited {
+                n_inherited += 1;
+            } else {
+                *by_fate.entry(survivor.fate).or_default() += 1;
+            }
+        }
+        (by_fate, n_inherited)
+    }
+
+    /// Of a process that still runs, what is live is not judged.
+    fn n_live(&self) -> u64 {
+        let is_running = matches!(self.replay.status, Status::Running | Status::Stopped);
+        if !is_running || self.replay.is_stopped {
+            return 0;
+        }
+        let (selection, snapshot) = (&self.replay.selection, self.replay.ledger.snapshot());
+        let live = snapshot.live().into_iter().filter(|buffer| selection.has_new(buffer, snapshot));
+        live.count() as u64
+    }
+
+    /// One line on what was left, and one on whose it was.
+    pub fn verdict(&self) -> String {
+        let (by_fate, n_inherited) = self.by_fate();
+        let n_left: u64 = by_fate.values().sum();
+        let mut parts = Vec::new();
+        if n_left > 0 {
+            let fates = by_fate.iter().map(|(fate, n)| format!("{} {}", render::count(*n, ""), fate.words()));
+            let fates = fates.collect::<Vec<_>>().join(", ");
+            parts.push(format!("{} not freed by the program ({fates})", render::count(n_left, "buffer")));
+        }
+        if n_inherited > 0 {
+            parts.push(format!("{} inherited from the parent", render::count(n_inherited, "buffer")));
+        }
+        if self.n_live() > 0 {
+            parts.push(format!("{} still live", render::count(self.n_live(), "buffer")));
+        }
+        let mut lines =
+            if parts.is_empty() { "left: nothing".into() } else { format!("left: {}", parts.join(", ")) };
+        if n_left > 0 {
+            let judged = self.judged();
+            let judged: Vec<String> = judged
+                .iter()
+                .map(|(verdict, classes)| verdict.words(classes, self.replay.is_stopped))
+                .collect();
+            lines = format!("{lines}\n  {}", render::cut(&judged.join(", "), 98));
+        }
+        lines
+    }
+
+    /// The same for programs.
+    pub fn json(&self) -> Value {
+        let (by_fate, n_inherited) = self.by_fate();
+        let by_name: BTreeMap<String, u64> = by_fate.iter().map(|(fate, n)| (fate.name(), *n)).collect();
+        let judged = self.judged();
+        let n_of = |verdict| {
+            let classes = judged.get(&verdict).map(Vec::as_slice).unwrap_or_default();
+            json::int(classes.iter().map(|(_, left)| left.n_buffers).sum())
         };
-        let new = || Group { kind: kind.clone(), left: Left::default(), first: ended, last: ended };
-        let group = groups.entry(kind.clone()).or_insert_with(new);
-        group.left.add(buffer);
-        group.last = ended;
-        if buffer.since.n < group.first.buffer.since.n {
-            group.first = ended;
-        }
-    }
-    let mut groups: Vec<_> = groups.into_values().collect();
-    groups.sort_by_key(|group| (group.kind.is_inherited, std::cmp::Reverse(group.left.bytes)));
-    groups
-}
-
-/// What was left on each chip. Copies that a forked child inherited are not its to free.
-pub fn by_chip(replay: &Replay) -> BTreeMap<(u32, BufferType), Left> {
-    let snapshot = replay.ledger.snapshot();
-    let mut by_chip: BTreeMap<_, Left> = BTreeMap::new();
-    for buffer in own(replay) {
-        for &chip in snapshot.chips_of(buffer.place()) {
-            by_chip.entry((chip, buffer.alloc.buffer_type)).or_default().add(buffer);
-        }
-    }
-    by_chip
-}
-
-fn own(replay: &Replay) -> impl Iterator<Item = &Buffer> {
-    replay.ledger.survivors().iter().map(|ended| &ended.buffer).filter(|buffer| !buffer.is_inherited)
-}
-
-/// How many survivors there are by ending, and how many of a forked child's are inherited.
-fn by_ending(replay: &Replay) -> (BTreeMap<Ending, u64>, u64) {
-    let mut by_ending = BTreeMap::new();
-    let mut n_inherited = 0;
-    for ended in replay.ledger.survivors() {
-        if ended.buffer.is_inherited {
-            n_inherited += 1;
-        } else {
-            *by_ending.entry(ended.ending).or_default() += 1;
-        }
-    }
-    (by_ending, n_inherited)
-}
-
-fn n_live(replay: &Replay) -> u64 {
-    let is_running = matches!(replay.status, Status::Running | Status::Stopped);
-    let n_live = if is_running { replay.ledger.snapshot().n_live() } else { 0 };
-    u64::try_from(n_live).unwrap_or(u64::MAX)
-}
-
-/// One sentence on what was left.
-pub fn verdict(replay: &Replay) -> String {
-    let (by_ending, n_inherited) = by_ending(replay);
-    let n_left: u64 = by_ending.values().sum();
-    let mut parts = Vec::new();
-    if n_left > 0 {
-        let endings =
-            by_ending.iter().map(|(ending, n)| format!("{} {}", render::count(*n, ""), words(*ending)));
-        let endings = endings.collect::<Vec<_>>().join(", ");
-        parts.push(format!("{} not freed by the program ({endings})", render::count(n_left, "buffer")));
-    }
-    if n_inherited > 0 {
-        parts.push(format!("{} inherited from the parent", render::count(n_inherited, "buffer")));
-    }
-    if n_live(replay) > 0 {
-        parts.push(format!("{} still live", render::count(n_live(replay), "buffer")));
-    }
-    if parts.is_empty() { "left: nothing".into() } else { format!("left: {}", parts.join(", ")) }
-}
-
-/// The same for programs.
-pub fn json(replay: &Replay) -> Value {
-    let (by_ending, n_inherited) = by_ending(replay);
-    let by_name: BTreeMap<String, u64> =
-        by_ending.iter().map(|(ending, n)| (ending.to_string(), *n)).collect();
-    json!({
-        "n_buffers": by_ending.values().sum::<u64>(),
-        "by_ending": by_name,
-        "n_inherited": n_inherited,
-        "n_live": n_live(replay),
-    })
-}
-
-/// How an ending reads behind a number.
-fn words(ending: Ending) -> &'static str {
-    match ending {
-        Ending::Deallocated => "freed",
-        Ending::Sweep => "swept by the program",
-        Ending::Close => "ended by mesh close",
-        Ending::Exit => "ended by process exit",
-        Ending::Death => "ended by process death",
-        Ending::WithOwner => "ended with the owner",
-        Ending::Replaced => "replaced",
+        let of_class = |(class, left): (Class, Left)| (class.to_string(), left.json());
+        json!({
+            "n_leaks": n_of(Verdict::Leak),
+            "n_unattributed": n_of(Verdict::Unattributed),
+            "n_known": n_of(Verdict::Known),
+            "by_class": self.by_class().into_iter().map(of_class).collect::<BTreeMap<_, _>>(),
+            "n_buffers": by_fate.values().sum::<u64>(),
+            "by_ending": by_name,
+            "n_inherited": n_inherited,
+            "n_live": self.n_live(),
+        })
     }
 }

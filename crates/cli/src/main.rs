@@ -5,15 +5,25 @@
 mod args;
 mod capture;
 mod commands;
+mod doubts;
 mod exit;
+mod figures;
+mod filters;
+mod instant;
 mod json;
 mod left;
 mod liveness;
+mod look;
+mod memories;
+mod orphans;
 mod output;
+mod own_file;
 mod preload;
 mod recover;
 mod render;
 mod replay;
+mod report;
+mod rules;
 mod sources;
 mod variables;
 
@@ -22,5 +32,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
+    look::choose(args.look, args.verb.is_text());
     exit::code(commands::run(args.verb))
 }

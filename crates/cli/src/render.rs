@@ -1,29 +1,42 @@
 //! What people read: sizes, chips, moments, tables, and the first line of every report.
 
-use crate::left;
-use crate::replay::{Replay, Status};
-use comfy_table::{CellAlignment, Table, presets};
+mod table;
+
+pub use table::table;
+
+use crate::doubts;
+use crate::left::Survivors;
+use crate::look::{self, Tone, Units, paint};
+use crate::replay::Replay;
 use std::ffi::OsStr;
-use std::io::{self, Write};
 use std::path::Path;
 use tt_memtrace_ledger::{Moment, Totals, TypeTotals};
-use tt_memtrace_wire::{Header, Place};
+use tt_memtrace_wire::{Header, Place, Range};
 
-/// Memory sizes are powers of two, so are the units.
-#[expect(clippy::cast_precision_loss, reason = "two decimals are shown")]
+/// A size in the units that the user chose.
 pub fn bytes(n: u64) -> String {
-    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    if n < 1024 {
+    match look::units() {
+        Units::Iec => scaled(n, 1024.0, ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]),
+        Units::Si => scaled(n, 1000.0, ["kB", "MB", "GB", "TB", "PB", "EB"]),
+        Units::Bytes => n.to_string(),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "two decimals are shown")]
+fn scaled(n: u64, step: f64, units: [&str; 6]) -> String {
+    let mut value = n as f64;
+    if value < step {
         return format!("{n} B");
     }
-    let mut value = n as f64 / 1024.0;
-    let mut units = UNITS.iter();
-    let mut unit = units.next();
-    while value >= 1023.995 {
-        value /= 1024.0;
-        unit = units.next();
+    let mut unit = "";
+    for larger in units {
+        if !unit.is_empty() && value < step - 0.005 {
+            break;
+        }
+        value /= step;
+        unit = larger;
     }
-    format!("{value:.2} {}", unit.unwrap_or(&""))
+    format!("{value:.2} {unit}")
 }
 
 /// A count with its noun.
@@ -37,7 +50,11 @@ pub fn count(n: u64, noun: &str) -> String {
         }
         text.extend(group.iter().map(|digit| char::from(*digit)));
     }
-    let plural = if n == 1 || noun.is_empty() { "" } else { "s" };
+    let plural = match noun {
+        _ if n == 1 || noun.is_empty() => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
+    };
     format!("{text} {noun}{plural}").trim_end().to_owned()
 }
 
@@ -67,7 +84,7 @@ pub fn chips(chips: &[u32]) -> String {
         }
     }
     let range = |(a, b): &(u32, u32)| if a == b { a.to_string() } else { format!("{a}-{b}") };
-    let list = ranges.iter().map(range).collect::<Vec<_>>().join(",");
+    let list = cut(&ranges.iter().map(range).collect::<Vec<_>>().join(","), 28);
     match chips.len() {
         0 => "unknown chips".into(),
         1 => format!("chip {list}"),
@@ -95,6 +112,14 @@ pub fn place(place: Place, its_chips: &[u32]) -> String {
     }
 }
 
+/// Rectangles of cores: `0,0-7,7 9,9`.
+pub fn cores(ranges: &[Range]) -> String {
+    let range = |Range { x0, y0, x1, y1 }: &Range| {
+        if (x0, y0) == (x1, y1) { format!("{x0},{y0}") } else { format!("{x0},{y0}-{x1},{y1}") }
+    };
+    ranges.iter().map(range).collect::<Vec<_>>().join(" ")
+}
+
 /// Cuts a text in its middle, so that its beginning and its end stay readable.
 pub fn cut(text: &str, width: usize) -> String {
     let n = text.chars().count();
@@ -117,47 +142,44 @@ pub fn shell_word(word: &OsStr) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
 }
 
-/// Writes rows under their heads. A head that begins with `>` is of a column of numbers.
-pub fn table(out: &mut dyn Write, heads: &[&str], rows: Vec<Vec<String>>) -> io::Result<()> {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(heads.iter().map(|head| head.trim_start_matches('>')));
-    table.add_rows(rows);
-    for (column, head) in table.column_iter_mut().zip(heads) {
-        column.set_padding((0, 2));
-        if head.starts_with('>') {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    for line in table.lines() {
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
-}
-
-/// The first line of every report: source, range, losses, and an ending that was not in order.
+/// The first line of every report: source, range, filters, losses, and an ending that was not in order.
 pub fn first_line(replay: &Replay) -> String {
     let Replay { header, .. } = replay;
-    let lost = match replay.n_dropped {
-        0 => "complete".into(),
-        n => format!("{} DROPPED", count(n, "event")),
-    };
-    let mut line = format!(
-        "{}: {} pid {}, {} in {}, {lost}, {}",
+    format!(
+        "{}: {} pid {}, {} in {}{}, {}, {}",
         path(&replay.path),
         cut(&header.program, 30),
         header.pid,
         count(replay.n_events, "event"),
         seconds(replay.last.t_ns, header),
+        filters(replay),
+        losses(replay),
         replay.status,
-    );
-    if replay.n_unfinished > 0 {
-        line.push_str(&format!(", {} cut off", count(replay.n_unfinished, "event")));
+    )
+}
+
+/// The filters, if there are any: ` [only chip 3; DRAM; from 0.284 s (n 8) to 0.301 s (n 62)]`.
+fn filters(replay: &Replay) -> String {
+    let interval = replay.selection.interval.map(|_| {
+        let (from, to) = replay.range;
+        format!("from {} to {}", moment(from, &replay.header), moment(to, &replay.header))
+    });
+    bracketed(replay.selection.words(), interval)
+}
+
+/// Filters as a first line shows them: those that leave something out, and the interval.
+pub fn bracketed(mut words: Vec<String>, interval: Option<String>) -> String {
+    if let Some(first) = words.first_mut() {
+        first.insert_str(0, "only ");
     }
-    if replay.is_torn && replay.status != Status::Running {
-        line.push_str(", last line torn");
-    }
-    line
+    words.extend(interval);
+    if words.is_empty() { String::new() } else { format!(" [{}]", words.join("; ")) }
+}
+
+/// What of the process's events is not in the capture.
+fn losses(replay: &Replay) -> String {
+    let lost = doubts::losses(replay);
+    if lost.is_empty() { paint(Tone::Good, "complete") } else { paint(Tone::Bad, &lost.join(", ")) }
 }
 
 /// What the reader must know besides: a parent that was not found, lines that were passed over.
@@ -173,6 +195,28 @@ pub fn notes(replay: &Replay, is_verbose: bool) -> Vec<String> {
         notes.push(crate::replay::passed_over(&replay.path, replay.n_unknown));
     }
     notes
+}
+
+/// Where the filters leave nothing of a report: what there is without them.
+pub fn nothing_shown(replay: &Replay) -> Option<String> {
+    if replay.selection.is_all() {
+        return None;
+    }
+    let chips: Vec<u32> = replay.chips.iter().copied().collect();
+    let snapshot = replay.ledger.snapshot();
+    let used = snapshot.chips().into_iter().flat_map(|group| group.types);
+    let mut types: Vec<String> = Vec::new();
+    for of in used {
+        let name = of.buffer_type.to_string();
+        if !types.contains(&name) {
+            types.push(name);
+        }
+    }
+    if !snapshot.circular_footprints().is_empty() {
+        types.push("circular buffers".into());
+    }
+    let types = if types.is_empty() { "nothing".into() } else { types.join(", ") };
+    Some(format!("the filters keep nothing; the capture has {types} on {}", self::chips(&chips)))
 }
 
 /// Chips whose figures are equal come together.
@@ -201,7 +245,8 @@ pub fn peak_share(totals: &TypeTotals) -> String {
 /// A few lines on one process: what it held at most, and what was left.
 pub fn brief(replay: &Replay) -> Vec<String> {
     let mut lines = vec![first_line(replay)];
-    let left = left::by_chip(replay);
+    let survivors = Survivors::of(replay);
+    let left = survivors.by_chip();
     for group in collapse(&replay.at_end) {
         for totals in &group.types {
             let mut line = format!(
@@ -220,7 +265,7 @@ pub fn brief(replay: &Replay) -> Vec<String> {
             lines.push(line);
         }
     }
-    lines.push(left::verdict(replay));
+    lines.push(survivors.verdict());
     lines
 }
 
@@ -236,6 +281,13 @@ mod tests {
     }
 
     #[test]
+    fn a_size_that_would_be_rounded_to_a_unit_is_in_that_unit() {
+        let si = |n| scaled(n, 1000.0, ["kB", "MB", "GB", "TB", "PB", "EB"]);
+        let sizes = [999, 1000, 999_994, 999_996, 38_797_312, u64::MAX];
+        assert_eq!(sizes.map(si), ["999 B", "1.00 kB", "999.99 kB", "1.00 MB", "38.80 MB", "18.45 EB"]);
+    }
+
+    #[test]
     fn counts_and_chips_are_short() {
         assert_eq!(count(1_234_567, "event"), "1,234,567 events");
         assert_eq!(count(1, "event"), "1 event");
@@ -244,13 +296,5 @@ mod tests {
         assert_eq!(each(&[5]), "chip 5");
         assert_eq!(cut("abcdefghij", 7), "ab...ij");
         assert_eq!(shell_word(OsStr::new("a b'c")), "'a b'\\''c'");
-    }
-
-    #[test]
-    fn tables_align_numbers_to_the_right() {
-        let mut out = Vec::new();
-        let rows = vec![vec!["a".into(), "1".into()], vec!["bb".into(), "100".into()]];
-        table(&mut out, &["x", ">number"], rows).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "x   number\na        1\nbb     100\n");
     }
 }

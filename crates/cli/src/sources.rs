@@ -34,7 +34,7 @@ fn in_directory(directory: &Path) -> Result<Vec<PathBuf>, CaptureError> {
 }
 
 fn started(capture: &Path) -> u64 {
-    Capture::open(capture).map_or(u64::MAX, |capture| capture.header.wall_ns)
+    Capture::open_as_is(capture).map_or(u64::MAX, |capture| capture.header.wall_ns)
 }
 
 /// Does something with each capture. What cannot be read is said at the end; the others are reported all the same.

@@ -21,7 +21,7 @@ fn the_summary_of_the_sample_has_its_figures() {
     assert!(shown.stdout.lines().all(|line| line.len() <= 100), "{}", shown.stdout);
 
     let summary = bench.json(&["summary", "--json", "s.jsonl"]);
-    assert_eq!(summary["schema"], "tt-memtrace.summary/1");
+    assert_eq!((&summary["schema"], &summary["version"]), (&json!("tt-memtrace.summary"), &json!("1.0")));
     let process = &summary["processes"][0];
     assert_eq!(process["chips"].as_array().unwrap().len(), 8);
     let dram = &process["chips"][7]["types"][0];
@@ -33,7 +33,19 @@ fn the_summary_of_the_sample_has_its_figures() {
     assert_eq!(process["circular_buffers"][3]["peak_bytes"], 65_536 + 65_536 + 131_072);
     assert_eq!(
         process["survivors"],
-        json!({"n_buffers": 4, "by_ending": {"close": 4}, "n_inherited": 0, "n_live": 0})
+        json!({
+            "n_buffers": 4,
+            "n_leaks": 3,
+            "n_unattributed": 0,
+            "n_known": 1,
+            "by_class": {
+                "user": {"n_buffers": 3, "bytes": 3 << 20, "bank_bytes": 3 * 88_064},
+                "semaphore": {"n_buffers": 1, "bytes": 256, "bank_bytes": 32},
+            },
+            "by_ending": {"close": 4},
+            "n_inherited": 0,
+            "n_live": 0,
+        })
     );
 }
 
@@ -94,7 +106,10 @@ fn a_snapshot_at_marks_is_one_line_per_mark() {
     bench.write("m.jsonl", capture(5, "", &lines));
     let shown = bench.run(["snapshot", "--at-marks", "--json", "m.jsonl"]);
     let lines: Vec<Value> = shown.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines[0], json!({"mark": "a", "pid": 5, "t_ns": 1_001_000_000, "live": []}));
+    let schema = ("tt-memtrace.snapshot-marks", "1.0");
+    let empty = json!({"schema": schema.0, "version": schema.1, "mark": "a", "pid": 5,
+        "t_ns": 1_001_000_000, "live": [], "memories": []});
+    assert_eq!(lines[0], empty);
     let mesh = json!({"mesh_id": 0, "chips": [1, 0], "type": "DRAM", "address": 64, "size_bytes": 100,
         "per_bank_bytes": 100, "unique_id": null});
     let chip = json!({"mesh_id": null, "chips": [1], "type": "DRAM", "address": "9007199254740994",
@@ -165,7 +180,16 @@ fn a_forked_child_begins_with_what_its_parent_held() {
     let process = &summary["processes"][0];
     assert_eq!(
         process["survivors"],
-        json!({"n_buffers": 1, "by_ending": {"exit": 1}, "n_inherited": 1, "n_live": 0})
+        json!({
+            "n_buffers": 1,
+            "n_leaks": 0,
+            "n_unattributed": 1,
+            "n_known": 0,
+            "by_class": {"unattributed": {"n_buffers": 1, "bytes": 7, "bank_bytes": 7}},
+            "by_ending": {"exit": 1},
+            "n_inherited": 1,
+            "n_live": 0,
+        })
     );
     assert_eq!(process["chips"][0]["types"][0]["bytes"]["peak"], 150);
     assert_eq!(process["anomalies"], json!({}));

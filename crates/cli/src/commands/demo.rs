@@ -1,7 +1,8 @@
 //! `demo`: the reports on a sample capture, for a machine that has nothing to record yet.
 
 use crate::args::{By, Demo};
-use crate::commands::{leaks, summary};
+use crate::commands::{leaks, summary::Summary};
+use crate::filters::Selection;
 use crate::{exit, json, replay};
 use serde_json::json;
 use std::io::Write;
@@ -22,17 +23,17 @@ pub fn run(args: &Demo, out: &mut dyn Write) -> anyhow::Result<u8> {
 
 fn show(args: &Demo, capture: &Path, out: &mut dyn Write) -> anyhow::Result<u8> {
     std::fs::write(capture, SAMPLE)?;
-    let replay = replay::whole(capture)?;
+    let summary = Summary::read(capture, &Selection::default())?;
     if args.json {
-        let process = summary::to_json(&replay);
-        json::line(out, &json!({"schema": "tt-memtrace.summary/1", "processes": [process]}))?;
+        let fields = json!({"filters": {}, "processes": [summary.to_json()]});
+        json::line(out, &json::versioned("summary", fields))?;
         return Ok(exit::OK);
     }
     writeln!(out, "This is a sample capture that comes with tt-memtrace. No device was used.\n")?;
     writeln!(out, "$ tt-memtrace summary sample.jsonl")?;
-    summary::print(&replay, By::Chip, false, out)?;
+    summary.print(By::Chip, false, out)?;
     writeln!(out, "$ tt-memtrace leaks sample.jsonl")?;
-    leaks::print(&replay, false, out)?;
+    leaks::print(&replay::whole(capture)?, false, out)?;
     writeln!(out, "One tensor of 1 MiB was kept at each step, and one semaphore to the end.")?;
     writeln!(out, "The same for a program of yours:\n")?;
     writeln!(out, "  tt-memtrace run -- python your_script.py")?;

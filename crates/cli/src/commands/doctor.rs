@@ -1,7 +1,9 @@
 //! `doctor`: checks one by one what a recording needs. It says only what it could look at itself, and it
-//! changes nothing.
+//! changes nothing unless it is asked to clean.
 
 use crate::args::Doctor;
+use crate::look::{Tone, paint};
+use crate::orphans::{self, Orphan};
 use crate::{exit, json, preload, render, variables};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
@@ -54,7 +56,7 @@ pub fn run(args: &Doctor, out: &mut dyn Write) -> anyhow::Result<u8> {
     let mut checks = library();
     checks.extend(variables());
     checks.push(shared_memory());
-    checks.push(orphaned_spools());
+    checks.extend(orphaned_spools(args.clean));
     checks.push(output());
     let python = args.command.first().filter(|word| is_python(word)).cloned();
     checks.extend(runtime(&python.unwrap_or_else(|| "python".into())));
@@ -74,12 +76,13 @@ pub fn run(args: &Doctor, out: &mut dyn Write) -> anyhow::Result<u8> {
 fn print(checks: &[Check], out: &mut dyn Write) -> anyhow::Result<()> {
     for Check { name, status, text, remedy } in checks {
         let mark = match status {
-            Status::Fine => "ok",
-            Status::Doubtful => "WARN",
-            Status::Broken => "FAIL",
+            Status::Fine => (Tone::Good, "ok"),
+            Status::Doubtful => (Tone::Odd, "WARN"),
+            Status::Broken => (Tone::Bad, "FAIL"),
         };
+        let mark = paint(mark.0, &format!("{:<5}", mark.1));
         let remedy = if remedy.is_empty() { String::new() } else { format!(": {remedy}") };
-        writeln!(out, "{mark:<5} {name:<14} {text}{remedy}")?;
+        writeln!(out, "{mark} {name:<14} {text}{remedy}")?;
     }
     Ok(())
 }
@@ -93,7 +96,7 @@ fn to_json(checks: &[Check]) -> serde_json::Value {
         };
         json!({"name": check.name, "status": status, "text": check.text, "remedy": check.remedy})
     };
-    json!({"schema": "tt-memtrace.doctor/1", "checks": checks.iter().map(check).collect::<Vec<_>>()})
+    json::versioned("doctor", json!({"checks": checks.iter().map(check).collect::<Vec<_>>()}))
 }
 
 /// Found, reachable for the loader, and silent in a program that never touches the runtime.
@@ -162,27 +165,23 @@ fn shared_memory() -> Check {
 }
 
 /// Spools of processes that are gone: each takes memory until its capture is opened, or for ever if that is lost.
-fn orphaned_spools() -> Check {
+fn orphaned_spools(cleans: bool) -> Vec<Check> {
     let name = "spools";
-    let entries = std::fs::read_dir("/dev/shm").into_iter().flatten().flatten();
-    let orphans = entries.filter(|entry| {
-        let pid = entry.file_name().to_str().and_then(spool_owner);
-        pid.is_some_and(|pid| !Path::new("/proc").join(pid.to_string()).exists())
-    });
-    let bytes: Vec<u64> = orphans.filter_map(|entry| Some(entry.metadata().ok()?.len())).collect();
-    if bytes.is_empty() {
-        return Check::fine(name, "none is left of a killed process");
+    let orphans = orphans::all();
+    if orphans.is_empty() {
+        return vec![Check::fine(name, "none is left of a killed process")];
     }
-    let text = format!("{} of killed processes hold {}", bytes.len(), render::bytes(bytes.iter().sum()));
-    let remedy =
-        "tt-memtrace recover their captures, or delete /dev/shm/tt-memtrace-*.spool if those are lost";
-    Check::doubtful(name, text, remedy)
-}
-
-/// The pid in `tt-memtrace-PID-TIME.spool`.
-fn spool_owner(file_name: &str) -> Option<u32> {
-    let numbers = file_name.strip_prefix("tt-memtrace-")?.strip_suffix(".spool")?;
-    numbers.split_once('-')?.0.parse().ok()
+    if cleans {
+        let clean = |orphan: &Orphan| match orphan.clean() {
+            Ok(done) => Check::fine(name, done),
+            Err(why) => Check::doubtful(name, why, ""),
+        };
+        return orphans.iter().map(clean).collect();
+    }
+    let bytes = render::bytes(orphans.iter().map(|orphan| orphan.bytes).sum());
+    let text = format!("{} of killed processes hold {bytes}", orphans.len());
+    let remedy = "tt-memtrace doctor --clean completes their captures and removes them";
+    vec![Check::doubtful(name, text, remedy)]
 }
 
 fn output() -> Check {

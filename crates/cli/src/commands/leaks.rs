@@ -1,28 +1,40 @@
 //! `leaks`: what the program did not free, largest first.
 
 use crate::args::Leaks;
-use crate::left::{self, Group};
+use crate::exit::Usage;
+use crate::filters::Selection;
+use crate::left::{Group, Survivor, Survivors};
 use crate::replay::Replay;
-use crate::{json, render, replay, sources};
+use crate::report::Report;
+use crate::{json, render, replay};
 use serde_json::{Value, json};
 use std::io::Write;
-use tt_memtrace_ledger::{Class, Ended};
+use std::ops::ControlFlow;
+use std::path::Path;
+use tt_memtrace_ledger::Class;
+use tt_memtrace_wire::Line;
 
 /// Reports on each capture. Whether leaks are wrong is for the reader to say, so they are no failure here.
 pub fn run(args: &Leaks, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let mut processes = Vec::new();
-    let code = sources::each(&args.captures.captures, |path| {
-        let replay = replay::whole(path)?;
-        if args.captures.json {
-            processes.push(to_json(&replay));
-            return Ok(());
-        }
-        print(&replay, args.captures.verbose, out)
-    })?;
-    if args.captures.json {
-        json::line(out, &json!({"schema": "tt-memtrace.leaks/1", "processes": processes}))?;
+    let report = Report::new("leaks", &args.captures, &args.filters, args.id_range);
+    if report.selection().is_only_circular() {
+        let why = "--type cb: circular buffers belong to programs and are not judged; try snapshot or l1";
+        return Err(Usage(why.into()).into());
     }
-    Ok(code)
+    report.run(out, read, to_json, |replay, out| print(replay, args.captures.verbose, out))
+}
+
+/// Replays to the end of the interval, or of the process.
+fn read(path: &Path, selection: &Selection) -> anyhow::Result<Replay> {
+    let end = selection.interval.map_or(u64::MAX, |interval| interval.to);
+    let mut replay = replay::selected(path, selection, &mut |_, line, _, _| {
+        let n = if let Line::Event(stamp, _) = line { stamp.n } else { 0 };
+        Ok(if n >= end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    if !replay.is_stopped {
+        replay.conclude();
+    }
+    Ok(replay)
 }
 
 /// One process, for people.
@@ -31,22 +43,26 @@ pub fn print(replay: &Replay, is_verbose: bool, out: &mut dyn Write) -> anyhow::
     for note in render::notes(replay, is_verbose) {
         writeln!(out, "{note}")?;
     }
-    writeln!(out, "{}\n", left::verdict(replay))?;
-    let groups = left::groups(replay);
+    let survivors = Survivors::of(replay);
+    writeln!(out, "{}", survivors.verdict())?;
+    let groups = survivors.groups();
     if groups.is_empty() {
+        let is_left_out = !replay.ledger.survivors().is_empty();
+        if let Some(note) = render::nothing_shown(replay).filter(|_| is_left_out) {
+            writeln!(out, "{note}")?;
+        }
+        writeln!(out)?;
         return Ok(());
     }
     let heads = [">count", "type", ">each", ">in all", ">per bank", "class", "ending", ">since", "where"];
+    writeln!(out)?;
     render::table(out, &heads, groups.iter().map(|group| row(replay, group)).collect())?;
     writeln!(out)?;
-    for (chips, line) in totals(replay) {
+    for (chips, line) in totals(&survivors) {
         writeln!(out, "{}: {line}", render::each(&chips))?;
     }
     if groups.iter().any(|group| group.kind.class == Class::Unattributed) {
-        writeln!(
-            out,
-            "class is by type, layout and size alone: unattributed may be the program's or the runtime's"
-        )?;
+        writeln!(out, "unattributed: the capture tells of no ops, so it is not known who holds it")?;
     }
     if groups.iter().any(|group| group.kind.is_inherited) {
         writeln!(out, "* inherited from the parent process, not this one's to free")?;
@@ -58,7 +74,6 @@ pub fn print(replay: &Replay, is_verbose: bool, out: &mut dyn Write) -> anyhow::
 fn row(replay: &Replay, group: &Group<'_>) -> Vec<String> {
     let kind = &group.kind;
     let inherited = if kind.is_inherited { "*" } else { "" };
-    let since = render::seconds(group.first.buffer.since.t_ns, &replay.header);
     vec![
         render::count(group.left.n_buffers, ""),
         kind.buffer_type.to_string(),
@@ -66,16 +81,16 @@ fn row(replay: &Replay, group: &Group<'_>) -> Vec<String> {
         render::bytes(group.left.bytes),
         render::bytes(group.left.bank_bytes),
         kind.class.to_string(),
-        format!("{}{inherited}", kind.ending),
-        since,
+        format!("{}{inherited}", kind.fate.name()),
+        render::seconds(group.first.since.t_ns, &replay.header),
         render::cut(&render::place(kind.place, replay.ledger.snapshot().chips_of(kind.place)), 24),
     ]
 }
 
 /// The sums on each chip, a line per type; chips with the same sums come together.
-fn totals(replay: &Replay) -> Vec<(Vec<u32>, String)> {
+fn totals(survivors: &Survivors<'_>) -> Vec<(Vec<u32>, String)> {
     let mut groups: Vec<(Vec<u32>, String)> = Vec::new();
-    for ((chip, buffer_type), left) in left::by_chip(replay) {
+    for ((chip, buffer_type), left) in survivors.by_chip() {
         let (n, bytes) = (render::count(left.n_buffers, "buffer"), render::bytes(left.bytes));
         let bank = render::bytes(left.bank_bytes);
         let line = format!("{buffer_type} {bytes} in {n} ({bank} per bank)");
@@ -88,33 +103,27 @@ fn totals(replay: &Replay) -> Vec<(Vec<u32>, String)> {
 }
 
 fn to_json(replay: &Replay) -> Value {
-    let snapshot = replay.ledger.snapshot();
-    let survivor = |ended: &Ended| {
-        let buffer = &ended.buffer;
-        let mut value = json::buffer(buffer, snapshot.chips_in_order(buffer.place()));
-        value["bank_bytes"] = json::int(buffer.bank_bytes);
-        value["class"] = json!(buffer.class().to_string());
-        value["ending"] = json!(ended.ending.to_string());
-        value["since"] = json::moment(buffer.since.into(), &replay.header);
-        value["ended_at"] = json::moment(ended.at.into(), &replay.header);
-        value["tid"] = json!(buffer.since.tid);
-        value["inherited"] = json!(buffer.is_inherited);
-        value
+    let (snapshot, header) = (replay.ledger.snapshot(), &replay.header);
+    let survivor = |Survivor { buffer, fate, at }: Survivor<'_>| {
+        let more = json!({
+            "bank_bytes": json::int(buffer.bank_bytes),
+            "class": buffer.class.to_string(),
+            "is_leak": replay.ledger.rules().is_leak(buffer.class) && !buffer.is_inherited,
+            "ending": fate.name(),
+            "since": json::moment(buffer.since.into(), header),
+            "ended_at": json::moment(at, header),
+            "tid": buffer.since.tid,
+            "inherited": buffer.is_inherited,
+        });
+        json::with(json::buffer(buffer, snapshot.chips_in_order(buffer.place())), more)
     };
-    let mut survivors: Vec<_> = replay.ledger.survivors().iter().collect();
-    survivors
-        .sort_by_key(|ended| (ended.buffer.is_inherited, std::cmp::Reverse(ended.buffer.alloc.size_bytes)));
-    let chips = left::by_chip(replay).into_iter().map(|((chip, buffer_type), left)| {
-        json!({
-            "chip": chip,
-            "type": buffer_type.to_string(),
-            "n_buffers": json::int(left.n_buffers),
-            "bytes": json::int(left.bytes),
-            "bank_bytes": json::int(left.bank_bytes),
-        })
+    let survivors = Survivors::of(replay);
+    let chips = survivors.by_chip().into_iter().map(|((chip, buffer_type), left)| {
+        json::with(left.json(), json!({"chip": chip, "type": buffer_type.to_string()}))
     });
     let process = json!({
-        "survivors": survivors.into_iter().map(survivor).collect::<Vec<_>>(),
+        "left": survivors.json(),
+        "survivors": survivors.largest_first().into_iter().map(survivor).collect::<Vec<_>>(),
         "chips": chips.collect::<Vec<_>>(),
     });
     json::process(replay, process)

@@ -1,159 +1,100 @@
-//! `snapshot`: the live buffers at an instant.
+//! `snapshot`: what is live at an instant.
 
 use crate::args::Snapshot as Args;
-use crate::exit::Usage;
+use crate::filters::Selection;
+use crate::instant::{self, Instant};
 use crate::replay::Replay;
-use crate::{json, render, replay, sources};
+use crate::report::Report;
+use crate::{json, memories, render, replay};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
-use tt_memtrace_ledger::{Buffer, Ledger, Moment, Snapshot};
-use tt_memtrace_wire::{Event, Header, Line, Stamp};
+use tt_memtrace_ledger::{Buffer, Resident, Snapshot};
+use tt_memtrace_wire::{Event, Header, Line, Place, Stamp};
 
 /// Shows what was live at the instant, at every mark, or after the last event.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
     if args.at_marks {
-        return sources::each(&args.captures.captures, |path| at_marks(args, path, out));
+        let mut report = Report::new("snapshot-marks", &args.captures, &args.filters, None);
+        let code = report.each(|report, path, selection| at_marks(args, report, path, selection, out))?;
+        return Ok(report.judge(code));
     }
+    let report = Report::new("snapshot", &args.captures, &args.filters, None);
     let at = args.at.as_deref().map(Instant::parse);
-    let (mut processes, mut is_reached, mut marks) = (Vec::new(), false, BTreeSet::new());
-    let code = sources::each(&args.captures.captures, |path| {
-        let Some(replay) = replay_to(path, at.as_ref(), &mut marks)? else { return Ok(()) };
-        is_reached = true;
-        if args.captures.json {
-            processes.push(to_json(&replay));
-        } else {
-            print(&replay, args, out)?;
-        }
-        Ok(())
-    })?;
-    if let (Some(at), false, 0) = (&args.at, is_reached, code) {
-        let marks = marks.into_iter().collect::<Vec<_>>().join(", ");
-        let marks = if marks.is_empty() { "no marks".into() } else { format!("the marks {marks}") };
-        return Err(Usage(format!("--at {at}: there is no such instant; there are {marks}")).into());
-    }
-    if args.captures.json {
-        json::line(out, &json!({"schema": "tt-memtrace.snapshot/1", "processes": processes}))?;
-    }
-    Ok(code)
+    let read = |path: &Path, selection: &Selection| replay_to(path, at.as_ref(), selection);
+    report.run(out, read, to_json, |replay, out| print(replay, args, out))
 }
 
-/// What `--at` names.
-#[derive(Debug, Clone, PartialEq)]
-enum Instant {
-    Mark(String),
-    Event(u64),
-    Seconds(f64),
-    Peak,
+/// Without an instant: to the end of the interval, or after the last event.
+fn replay_to(path: &Path, at: Option<&Instant>, selection: &Selection) -> anyhow::Result<Replay> {
+    let end = match at {
+        Some(at) => instant::resolve(path, &[at])?[0],
+        None => selection.interval.map_or(u64::MAX, |interval| interval.to),
+    };
+    replay::selected(path, selection, &mut |_, line, _, _| {
+        let n = if let Line::Event(stamp, _) = line { stamp.n } else { 0 };
+        Ok(if n >= end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })
 }
 
-impl Instant {
-    fn parse(text: &str) -> Self {
-        let seconds = text.strip_suffix('s').unwrap_or(text).parse::<f64>();
-        match (text.strip_prefix("mark:"), text.parse(), seconds) {
-            (Some(name), _, _) => Self::Mark(name.to_owned()),
-            (_, Ok(n), _) => Self::Event(n),
-            (_, _, Ok(seconds)) if seconds.is_finite() => Self::Seconds(seconds),
-            _ if text == "peak" => Self::Peak,
-            _ => Self::Mark(text.to_owned()),
-        }
-    }
-}
-
-/// Nothing if the capture does not have that instant.
-fn replay_to(
+/// One line of JSON per mark, as they come; or a table per mark.
+fn at_marks(
+    args: &Args,
+    report: &mut Report<'_>,
     path: &Path,
-    at: Option<&Instant>,
-    marks: &mut BTreeSet<String>,
-) -> anyhow::Result<Option<Replay>> {
-    let at = match at {
-        None => &Instant::Event(u64::MAX),
-        Some(Instant::Peak) => &Instant::Event(peak(&replay::whole(path)?).n),
-        Some(at) => at,
-    };
-    let end = last_event(path, at)?;
-    let mut is_found = !matches!(at, Instant::Mark(_));
-    let replay = replay::observed(path, &mut |_, line, _, _| {
-        if matches!(line, Line::Header(_)) && end == 0 {
-            return Ok(ControlFlow::Break(()));
-        }
-        if let Line::Event(stamp, event) = line {
-            if let Event::Mark { name } = event {
-                marks.insert(name.clone());
-                is_found |= *at == Instant::Mark(name.clone());
-            }
-            if stamp.n >= end || (is_found && matches!(at, Instant::Mark(_))) {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(is_found.then_some(replay))
-}
-
-/// The last event of the instant, where that is known beforehand. A time is that of the last event before the
-/// first later one, so it needs a look ahead.
-fn last_event(path: &Path, at: &Instant) -> anyhow::Result<u64> {
-    let seconds = match at {
-        Instant::Event(n) => return Ok(*n),
-        Instant::Seconds(seconds) => *seconds,
-        Instant::Mark(_) | Instant::Peak => return Ok(u64::MAX),
-    };
-    let mut end = 0;
-    let _ = replay::observed(path, &mut |header, line, _, _| {
-        if let Line::Event(stamp, _) = line {
-            if json::seconds(stamp.t_ns, header) > seconds {
-                return Ok(ControlFlow::Break(()));
-            }
-            end = stamp.n;
-        }
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(end)
-}
-
-/// When some chip held most, in logical bytes of all types.
-fn peak(replay: &Replay) -> Moment {
-    let gauges = replay.at_end.iter().filter_map(|totals| totals.total);
-    let highest = gauges.max_by_key(|gauge| (gauge.peak, std::cmp::Reverse(gauge.peak_at)));
-    highest.map_or(Moment::default(), |gauge| gauge.peak_at)
-}
-
-fn at_marks(args: &Args, path: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
-    replay::observed(path, &mut |header, line, _, ledger| {
-        if let Line::Event(stamp, Event::Mark { name }) = line {
+    selection: &Selection,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    let replay = replay::selected(path, selection, &mut |header, line, _, ledger| {
+        if let Line::Event(stamp, Event::Mark { name }) = line
+            && selection.has_event(stamp.n)
+        {
+            let live = Live { snapshot: ledger.snapshot(), selection };
             if args.captures.json {
-                json::line(out, &mark_line(header, name, *stamp, ledger))?;
+                json::line(out, &mark_line(header, name, *stamp, live))?;
             } else {
                 let when = render::moment((*stamp).into(), header);
-                writeln!(out, "{}: mark {name:?} at {when}", path.display())?;
-                print_live(ledger.snapshot(), header, args.num_largest, out)?;
+                writeln!(text, "mark {name:?} at {when}")?;
+                live.print(header, args.num_largest, &mut text)?;
             }
         }
         Ok(ControlFlow::Continue(()))
-    })
-    .map(drop)
+    })?;
+    report.admit(&replay)?;
+    if !args.captures.json {
+        writeln!(out, "{}", render::first_line(&replay))?;
+        for note in render::notes(&replay, args.captures.verbose) {
+            writeln!(out, "{note}")?;
+        }
+        out.write_all(&text)?;
+    }
+    Ok(())
 }
 
-fn mark_line(header: &Header, name: &str, stamp: Stamp, ledger: &Ledger) -> Value {
-    json!({"mark": name, "pid": header.pid, "t_ns": json::int(stamp.t_ns), "live": live(ledger.snapshot())})
-}
-
-/// The live buffers that own their memory. Views hold nothing, and hooked buffers were never there.
-fn live(snapshot: Snapshot<'_>) -> Vec<Value> {
-    owners(snapshot).map(|buffer| json::buffer(buffer, snapshot.chips_in_order(buffer.place()))).collect()
-}
-
-fn owners(snapshot: Snapshot<'_>) -> impl Iterator<Item = &Buffer> {
-    snapshot.live().into_iter().filter(|buffer| buffer.alloc.owns_data)
+fn mark_line(header: &Header, name: &str, stamp: Stamp, live: Live<'_>) -> Value {
+    let fields = json!({
+        "mark": name,
+        "pid": header.pid,
+        "t_ns": json::int(stamp.t_ns),
+        "live": live.buffers_json(),
+        "memories": live.memories_json(header),
+    });
+    json::versioned("snapshot-marks", fields)
 }
 
 fn to_json(replay: &Replay) -> Value {
-    let snapshot = replay.ledger.snapshot();
+    let live = Live { snapshot: replay.ledger.snapshot(), selection: &replay.selection };
     let at = json::moment(replay.at, &replay.header);
-    json::process(replay, json!({"at": at, "live": live(snapshot)}))
+    let fields = json!({
+        "at": at,
+        "live": live.buffers_json(),
+        "circular_buffers": live.circular_json(),
+        "memories": live.memories_json(&replay.header),
+    });
+    json::process(replay, fields)
 }
 
 fn print(replay: &Replay, args: &Args, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -162,54 +103,140 @@ fn print(replay: &Replay, args: &Args, out: &mut dyn Write) -> anyhow::Result<()
         writeln!(out, "{note}")?;
     }
     writeln!(out, "live at {}", render::moment(replay.at, &replay.header))?;
-    print_live(replay.ledger.snapshot(), &replay.header, args.num_largest, out)
+    let live = Live { snapshot: replay.ledger.snapshot(), selection: &replay.selection };
+    live.print(&replay.header, args.num_largest, out)
 }
 
-fn print_live(
-    snapshot: Snapshot<'_>,
-    header: &Header,
-    n_largest: usize,
-    out: &mut dyn Write,
-) -> anyhow::Result<()> {
-    let mut buffers: Vec<&Buffer> = owners(snapshot).collect();
-    buffers.sort_by_key(|buffer| std::cmp::Reverse(buffer.alloc.size_bytes));
-    let n_shown = if n_largest == 0 { buffers.len() } else { n_largest.min(buffers.len()) };
-    let row = |buffer: &&Buffer| {
-        let alloc = &buffer.alloc;
-        vec![
-            alloc.buffer_type.to_string(),
-            format!("{:#x}", alloc.address),
-            render::bytes(alloc.size_bytes),
-            render::bytes(buffer.bank_bytes),
-            buffer.class().to_string(),
-            render::moment(buffer.since.into(), header),
-            render::place(alloc.place, snapshot.chips_of(alloc.place)),
-        ]
-    };
-    let heads = ["type", ">address", ">size", ">per bank", "class", ">since", "where"];
-    if n_shown > 0 {
-        render::table(out, &heads, buffers[..n_shown].iter().map(row).collect())?;
-    }
-    match buffers.len() - n_shown {
-        0 if n_shown == 0 => writeln!(out, "nothing is live")?,
-        0 => {}
-        n_more => writeln!(out, "... and {n_more} more, -n 0 shows all")?,
-    }
-    writeln!(out)?;
-    Ok(())
+/// What is live, so far as the filters keep it.
+#[derive(Clone, Copy)]
+struct Live<'a> {
+    snapshot: Snapshot<'a>,
+    selection: &'a Selection,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+impl<'a> Live<'a> {
+    /// The buffers that own their memory, largest first. Views hold nothing, and hooked buffers were never there.
+    fn buffers(self) -> Vec<&'a Buffer> {
+        let mut buffers = self.snapshot.live();
+        buffers.retain(|buffer| buffer.alloc.owns_data && self.selection.has_new(buffer, self.snapshot));
+        buffers
+    }
 
-    #[test]
-    fn an_instant_is_a_number_seconds_peak_or_a_mark() {
-        assert_eq!(Instant::parse("12"), Instant::Event(12));
-        assert_eq!(Instant::parse("2.5"), Instant::Seconds(2.5));
-        assert_eq!(Instant::parse("10s"), Instant::Seconds(10.0));
-        assert_eq!(Instant::parse("peak"), Instant::Peak);
-        assert_eq!(Instant::parse("mark:12"), Instant::Mark("12".into()));
-        assert_eq!(Instant::parse("after warmup"), Instant::Mark("after warmup".into()));
+    /// The circular buffers, each with the chips on which it is the same.
+    fn circular(self) -> Vec<(Resident, Vec<u32>)> {
+        let mut on_chips: BTreeMap<_, (Resident, Vec<u32>)> = BTreeMap::new();
+        for cb in self.snapshot.circular_buffers() {
+            if !self.selection.has_circular_buffer(&cb, self.snapshot) {
+                continue;
+            }
+            let chips = match cb.place {
+                Place::Chip(chip) => vec![chip],
+                Place::Mesh(_) => self.snapshot.chips_of(cb.place).to_vec(),
+            };
+            let key = (cb.program, cb.cores, cb.address, cb.size_bytes, cb.globally_allocated);
+            on_chips.entry(key).or_insert_with(|| (cb, Vec::new())).1.extend(chips);
+        }
+        let mut all: Vec<_> = on_chips.into_values().collect();
+        all.iter_mut().for_each(|(_, chips)| {
+            chips.sort_unstable();
+            chips.dedup();
+        });
+        all
+    }
+
+    fn buffers_json(self) -> Vec<Value> {
+        let json = |buffer: &Buffer| json::buffer(buffer, self.snapshot.chips_in_order(buffer.place()));
+        self.buffers().into_iter().map(json).collect()
+    }
+
+    fn circular_json(self) -> Vec<Value> {
+        let json = |(cb, chips): (Resident, Vec<u32>)| {
+            let ranges = self.snapshot.core_ranges(cb.cores).unwrap_or_default();
+            let ranges: Vec<_> = ranges.iter().map(|r| json!([r.x0, r.y0, r.x1, r.y1])).collect();
+            json!({
+                "chips": chips,
+                "program": json::optional(cb.program),
+                "cores": ranges,
+                "address": json::int(cb.address),
+                "size_bytes": json::int(cb.size_bytes),
+                "globally_allocated": cb.globally_allocated,
+            })
+        };
+        self.circular().into_iter().map(json).collect()
+    }
+
+    fn memories_json(self, header: &Header) -> Vec<Value> {
+        let maps = memories::of(self.snapshot, self.selection);
+        maps.iter().map(|map| memories::json(map, self.snapshot, header)).collect()
+    }
+
+    fn print(self, header: &Header, n_largest: usize, out: &mut dyn Write) -> anyhow::Result<()> {
+        let mut buffers = self.buffers();
+        buffers.sort_by_key(|buffer| std::cmp::Reverse(buffer.alloc.size_bytes));
+        let n_shown = if n_largest == 0 { buffers.len() } else { n_largest.min(buffers.len()) };
+        let row = |buffer: &&Buffer| {
+            let alloc = &buffer.alloc;
+            vec![
+                alloc.buffer_type.to_string(),
+                format!("{:#x}", alloc.address),
+                render::bytes(alloc.size_bytes),
+                render::bytes(buffer.bank_bytes),
+                buffer.class.to_string(),
+                render::moment(buffer.since.into(), header),
+                render::place(alloc.place, self.snapshot.chips_of(alloc.place)),
+            ]
+        };
+        let heads = ["type", ">address", ">size", ">per bank", "class", ">since", "where"];
+        if n_shown > 0 {
+            render::table(out, &heads, buffers[..n_shown].iter().map(row).collect())?;
+        }
+        match buffers.len() - n_shown {
+            0 if n_shown == 0 && self.selection.is_all() => writeln!(out, "nothing is live")?,
+            0 if n_shown == 0 && self.selection.is_only_circular() => {}
+            0 if n_shown == 0 => writeln!(out, "nothing that the filters keep is live")?,
+            0 => {}
+            n_more => writeln!(out, "... and {n_more} more, -n 0 shows all")?,
+        }
+        self.print_circular(n_largest, out)?;
+        writeln!(out)?;
+        memories::print(&memories::of(self.snapshot, self.selection), self.snapshot, header, out)?;
+        writeln!(out)?;
+        Ok(())
+    }
+
+    /// Circular buffers are many: they are listed where they are asked for, and counted otherwise.
+    fn print_circular(self, n_largest: usize, out: &mut dyn Write) -> anyhow::Result<()> {
+        let mut all = self.circular();
+        if all.is_empty() {
+            return Ok(());
+        }
+        if !self.selection.names_circular() {
+            let n = render::count(all.len() as u64, "circular buffer");
+            writeln!(out, "{n} of programs, --type cb lists them")?;
+            return Ok(());
+        }
+        all.sort_by_key(|(cb, _)| std::cmp::Reverse(cb.address.saturating_add(cb.size_bytes)));
+        let n_shown = if n_largest == 0 { all.len() } else { n_largest.min(all.len()) };
+        let row = |(cb, chips): &(Resident, Vec<u32>)| {
+            let program = cb.program.map_or("?".to_owned(), |program| program.to_string());
+            let cores = self.snapshot.core_ranges(cb.cores).unwrap_or_default();
+            let own = if cb.globally_allocated { "in a buffer" } else { "" };
+            vec![
+                format!("{:#x}", cb.address),
+                format!("{:#x}", cb.address.saturating_add(cb.size_bytes)),
+                render::bytes(cb.size_bytes),
+                program,
+                own.into(),
+                render::cut(&render::chips(chips), 20),
+                render::cores(cores),
+            ]
+        };
+        writeln!(out)?;
+        let heads = [">circular buffer", ">end", ">size per core", ">program", "", "on", "cores"];
+        render::table(out, &heads, all[..n_shown].iter().map(row).collect())?;
+        if all.len() > n_shown {
+            writeln!(out, "... and {} more, -n 0 shows all", all.len() - n_shown)?;
+        }
+        Ok(())
     }
 }

@@ -1,8 +1,10 @@
 //! `stats`: how many events of which kind, how large allocations are, and what does not add up.
 
 use crate::args::Stats;
+use crate::filters::Selection;
 use crate::replay::Replay;
-use crate::{json, render, replay, sources};
+use crate::report::Report;
+use crate::{json, render, replay};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -19,6 +21,7 @@ const BAR: u64 = 40;
 /// What one pass collects.
 #[derive(Default)]
 struct Counts {
+    n_events: u64,
     events: BTreeMap<&'static str, u64>,
     /// By the power of two that a size is below.
     sizes: BTreeMap<u32, u64>,
@@ -26,27 +29,36 @@ struct Counts {
     largest: Vec<(Stamp, Alloc)>,
 }
 
-/// Reports on each capture.
-pub fn run(args: &Stats, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let mut processes = Vec::new();
-    let code = sources::each(&args.captures.captures, |path| {
-        let (replay, counts) = collect(path, args.num_largest)?;
-        if args.captures.json {
-            processes.push(to_json(&replay, &counts));
-            return Ok(());
-        }
-        print(&replay, &counts, args.captures.verbose, out)
-    })?;
-    if args.captures.json {
-        json::line(out, &json!({"schema": "tt-memtrace.stats/1", "processes": processes}))?;
-    }
-    Ok(code)
+/// A capture and its counts.
+struct Counted {
+    replay: Replay,
+    counts: Counts,
 }
 
-fn collect(path: &Path, n_largest: usize) -> anyhow::Result<(Replay, Counts)> {
+impl AsRef<Replay> for Counted {
+    fn as_ref(&self) -> &Replay {
+        &self.replay
+    }
+}
+
+/// Reports on each capture.
+pub fn run(args: &Stats, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let report = Report::new("stats", &args.captures, &args.filters, args.id_range);
+    report.run(
+        out,
+        |path, selection| collect(path, selection, args.num_largest),
+        |Counted { replay, counts }| to_json(replay, counts),
+        |Counted { replay, counts }, out| print(replay, counts, args.captures.verbose, out),
+    )
+}
+
+fn collect(path: &Path, selection: &Selection, n_largest: usize) -> anyhow::Result<Counted> {
     let mut counts = Counts::default();
-    let mut replay = replay::observed(path, &mut |_, line, _, _| {
-        if let Line::Event(stamp, event) = line {
+    let mut replay = replay::selected(path, selection, &mut |_, line, effect, ledger| {
+        if let Line::Event(stamp, event) = line
+            && selection.keeps(*stamp, event, effect, ledger.snapshot())
+        {
+            counts.n_events += 1;
             *counts.events.entry(event.kind()).or_default() += 1;
             if let Event::Alloc(alloc) = event
                 && alloc.owns_data
@@ -58,7 +70,7 @@ fn collect(path: &Path, n_largest: usize) -> anyhow::Result<(Replay, Counts)> {
         Ok(ControlFlow::Continue(()))
     })?;
     replay.conclude();
-    Ok((replay, counts))
+    Ok(Counted { replay, counts })
 }
 
 impl Counts {
@@ -81,7 +93,11 @@ fn print(replay: &Replay, counts: &Counts, is_verbose: bool, out: &mut dyn Write
     let rate = |n: u64| rate(n, replay).map_or(String::new(), |rate| format!("{rate:.1}"));
     let events =
         counts.events.iter().map(|(kind, n)| vec![(*kind).to_owned(), render::count(*n, ""), rate(*n)]);
-    render::table(out, &["event", ">count", ">per second"], events.collect())?;
+    if counts.events.is_empty() {
+        writeln!(out, "{}", render::nothing_shown(replay).unwrap_or_else(|| "no event was recorded".into()))?;
+    } else {
+        render::table(out, &["event", ">count", ">per second"], events.collect())?;
+    }
     writeln!(out)?;
     print_sizes(counts, out)?;
     print_largest(replay, counts, out)?;
@@ -143,7 +159,9 @@ fn describe(anomaly: &Anomaly, replay: &Replay) -> String {
         Place::Chip(chip) => format!("chip {chip}"),
     };
     let why = match anomaly.what {
+        What::UnknownDealloc(Cause::AlreadyFreed { by_n: Some(n) }) => format!(", ended before by n {n}"),
         What::UnknownDealloc(cause) => format!(", {}", cause_name(cause).replace('_', " ")),
+        What::DoubleDealloc { first_n } => format!(", freed before by n {first_n}"),
         What::Overlap { with_n } => format!(", with the buffer of n {with_n}"),
         What::SizeChange { from_bytes, to_bytes } => {
             format!(", from {} to {}", render::bytes(from_bytes), render::bytes(to_bytes))
@@ -151,25 +169,36 @@ fn describe(anomaly: &Anomaly, replay: &Replay) -> String {
         What::AboveCapacity { live_bytes, bank_size_bytes } => {
             format!(", {} of {} per bank", render::bytes(live_bytes), render::bytes(bank_size_bytes))
         }
-        What::DoubleDealloc | What::UnknownRetained => String::new(),
+        What::UnknownRetained => String::new(),
     };
     format!("{when}: {} at {:#x} on {place}{why}", anomaly.buffer_type, anomaly.address)
+}
+
+/// The event it does not agree with, if one is remembered.
+fn earlier(anomaly: &Anomaly) -> Option<u64> {
+    match anomaly.what {
+        What::UnknownDealloc(Cause::AlreadyFreed { by_n }) => by_n,
+        What::DoubleDealloc { first_n } => Some(first_n),
+        What::Overlap { with_n } => Some(with_n),
+        _ => None,
+    }
 }
 
 fn cause_name(cause: Cause) -> &'static str {
     match cause {
         Cause::BeforeCapture => "before_capture",
-        Cause::Inherited => "inherited",
-        Cause::AlreadyFreed => "already_freed",
+        Cause::OtherProcess => "other_process",
+        Cause::AlreadyFreed { .. } => "already_freed",
         Cause::Lost => "events_lost",
         Cause::Other => "other",
     }
 }
 
-/// Events per second, over the time from the first line to the last event.
+/// Events per second, over the time from the first line, or from the beginning of the interval, to the last event.
 #[expect(clippy::cast_precision_loss, reason = "a rate is for people")]
 fn rate(n: u64, replay: &Replay) -> Option<f64> {
-    let seconds = json::seconds(replay.last.t_ns, &replay.header);
+    let (from, to) = replay.range;
+    let seconds = json::duration(to.t_ns.saturating_sub(from.t_ns));
     (seconds > 0.0).then(|| n as f64 / seconds)
 }
 
@@ -195,6 +224,7 @@ fn to_json(replay: &Replay, counts: &Counts) -> Value {
         json!({
             "kind": anomaly.what.kind(),
             "cause": if let What::UnknownDealloc(cause) = anomaly.what { json!(cause_name(cause)) } else { Value::Null },
+            "earlier_n": json::optional(earlier(anomaly)),
             "at": json::moment(anomaly.at.into(), &replay.header),
             "mesh_id": json::mesh_id(anomaly.place),
             "chips": snapshot.chips_in_order(anomaly.place),
@@ -206,7 +236,7 @@ fn to_json(replay: &Replay, counts: &Counts) -> Value {
     };
     let process = json!({
         "events": counts.events,
-        "events_per_second": rate(replay.n_events, replay),
+        "events_per_second": rate(counts.n_events, replay),
         "sizes": sizes.collect::<Vec<_>>(),
         "largest": largest.collect::<Vec<_>>(),
         "anomaly_counts": anomalies.counts().collect::<BTreeMap<_, _>>(),

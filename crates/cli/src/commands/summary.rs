@@ -1,154 +1,184 @@
 //! `summary`: one screen on where memory was held, how much, and when it was most.
 
-use crate::args::{By, Summary};
-use crate::left::{self, Left};
+mod peaks;
+mod pressure;
+mod processes;
+mod rows;
+
+use crate::args::{By, Summary as Args};
+use crate::figures::{ByChip, Figures};
+use crate::filters::Selection;
+use crate::left::{Left, Survivors};
+use crate::look::{Tone, paint};
 use crate::replay::Replay;
-use crate::{json, render, replay, sources};
+use crate::report::Report;
+use crate::{json, render, replay};
+use peaks::Peaks;
+use pressure::Pressure;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::ops::ControlFlow;
+use std::path::Path;
 use tt_memtrace_ledger::{CircularFootprint, Gauge, Totals, TypeTotals};
 use tt_memtrace_wire::{BufferType, Header};
 
 /// Reports on each capture.
-pub fn run(args: &Summary, out: &mut dyn Write) -> anyhow::Result<u8> {
-    let mut processes = Vec::new();
-    let code = sources::each(&args.captures.captures, |path| {
-        let replay = replay::whole(path)?;
-        if args.captures.json {
-            processes.push(to_json(&replay));
-            return Ok(());
+pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
+    let report = Report::new("summary", &args.captures, &args.filters, None);
+    if args.by == By::Process && !args.captures.json {
+        return processes::run(report, out);
+    }
+    let print = |summary: &Summary, out: &mut dyn Write| summary.print(args.by, args.captures.verbose, out);
+    report.run(out, Summary::read, Summary::to_json, print)
+}
+
+/// A capture, and the figures of what is shown of it.
+pub struct Summary {
+    replay: Replay,
+    at_start: ByChip,
+    at_end: ByChip,
+    places: Vec<Totals>,
+    peaks: Peaks,
+    circular: BTreeMap<u32, CircularFootprint>,
+}
+
+impl AsRef<Replay> for Summary {
+    fn as_ref(&self) -> &Replay {
+        &self.replay
+    }
+}
+
+impl Summary {
+    /// Replays the whole capture: what was left in an interval is known at the end.
+    pub fn read(path: &Path, selection: &Selection) -> anyhow::Result<Self> {
+        let mut figures = Figures::new(selection);
+        let mut replay = replay::selected(path, selection, &mut |_, line, effect, ledger| {
+            figures.see(line, effect, ledger);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        figures.finish(&replay);
+        let (at_start, at_end) = (figures.at_start(), figures.at_end(&replay));
+        let (places, circular) = (figures.places(&replay), figures.circular_footprints(&replay));
+        let peaks = Peaks::of(&figures, &replay);
+        replay.conclude();
+        Ok(Self { replay, at_start, at_end, places, peaks, circular })
+    }
+
+    /// One process, for people.
+    pub fn print(&self, by: By, is_verbose: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+        let replay = &self.replay;
+        writeln!(out, "{}", render::first_line(replay))?;
+        for note in render::notes(replay, is_verbose) {
+            writeln!(out, "{note}")?;
         }
-        print(&replay, args.by, args.captures.verbose, out)
-    })?;
-    if args.captures.json {
-        json::line(out, &json!({"schema": "tt-memtrace.summary/1", "processes": processes}))?;
-    }
-    Ok(code)
-}
-
-/// One process, for people.
-pub fn print(replay: &Replay, by: By, is_verbose: bool, out: &mut dyn Write) -> anyhow::Result<()> {
-    writeln!(out, "{}", render::first_line(replay))?;
-    for note in render::notes(replay, is_verbose) {
-        writeln!(out, "{note}")?;
-    }
-    writeln!(out)?;
-    let heads =
-        ["where", "type", ">live at end", ">peak", ">per bank", ">of bank", ">peak at", ">allocs", ">left"];
-    let rows = rows(replay, by);
-    if rows.is_empty() {
-        writeln!(out, "no buffer was allocated")?;
-    } else {
-        render::table(out, &heads, rows)?;
-    }
-    writeln!(out)?;
-    for (chips, footprint) in circular(replay) {
-        let size = render::bytes(footprint.peak_bytes());
-        let place = render::chips(&chips);
-        writeln!(out, "circular buffers: up to {size} above the base on {place} (lower bound)")?;
-    }
-    writeln!(out, "{}", left::verdict(replay))?;
-    if replay.ledger.anomalies().total() > 0 {
-        let kinds = replay.ledger.anomalies().counts().map(|(kind, n)| format!("{kind} {n}"));
-        writeln!(out, "odd: {}; see tt-memtrace stats", kinds.collect::<Vec<_>>().join(", "))?;
-    }
-    writeln!(out)?;
-    Ok(())
-}
-
-fn rows(replay: &Replay, by: By) -> Vec<Vec<String>> {
-    let left = left::by_chip(replay);
-    let groups = collapse(&replay.at_end, &left);
-    let mut rows: Vec<_> =
-        groups.iter().flat_map(|group| group.types.iter().map(move |of| (group, of))).collect();
-    if by == By::Type {
-        // The order of types is the same in each group.
-        rows.sort_by_key(|(_, of)| type_rank(of.buffer_type));
-    }
-    let cells = |(group, of): &(&Totals, &TypeTotals)| {
-        let left = left.get(&(group.chips[0], of.buffer_type)).copied().unwrap_or_default();
-        row(&render::cut(&render::each(&group.chips), 28), of, left, &replay.header)
-    };
-    rows.iter().map(cells).collect()
-}
-
-/// Chips whose figures are equal come together, if what was left on them is equal too.
-fn collapse(groups: &[Totals], left: &BTreeMap<(u32, BufferType), Left>) -> Vec<Totals> {
-    let is_uniform = |group: &Totals| {
-        let left_on =
-            |chip: u32| group.types.iter().map(|of| left.get(&(chip, of.buffer_type))).collect::<Vec<_>>();
-        group.chips.iter().all(|chip| left_on(*chip) == left_on(group.chips[0]))
-    };
-    let collapsed = render::collapse(groups);
-    if collapsed.iter().all(is_uniform) { collapsed } else { groups.to_vec() }
-}
-
-fn type_rank(buffer_type: BufferType) -> usize {
-    BufferType::KNOWN.iter().position(|known| *known == buffer_type).unwrap_or(BufferType::KNOWN.len())
-}
-
-fn row(place: &str, of: &TypeTotals, left: Left, header: &Header) -> Vec<String> {
-    let tally = &of.tally;
-    vec![
-        place.to_owned(),
-        of.buffer_type.to_string(),
-        render::bytes(tally.bytes.live),
-        render::bytes(tally.bytes.peak),
-        render::bytes(tally.bank_bytes.peak),
-        render::peak_share(of),
-        render::moment(tally.bytes.peak_at, header),
-        render::count(tally.n_allocations, ""),
-        render::bytes(left.bytes),
-    ]
-}
-
-/// The circular buffers' footprints; chips with the same one come together.
-fn circular(replay: &Replay) -> Vec<(Vec<u32>, CircularFootprint)> {
-    let mut groups: Vec<(Vec<u32>, CircularFootprint)> = Vec::new();
-    for (chip, footprint) in replay.ledger.snapshot().circular_footprints() {
-        match groups.iter_mut().find(|(_, known)| known.peak_bytes() == footprint.peak_bytes()) {
-            Some((chips, _)) => chips.push(chip),
-            None => groups.push((vec![chip], footprint)),
+        writeln!(out)?;
+        let circular = self.circular();
+        if rows::print(self, by, out)? {
+            writeln!(out)?;
+        } else if circular.is_empty() {
+            let nothing = render::nothing_shown(replay);
+            writeln!(out, "{}\n", nothing.unwrap_or_else(|| "no buffer was allocated".into()))?;
         }
+        if by == By::Chip {
+            for pressure in self.pressures() {
+                writeln!(out, "{}", pressure.words(&self.replay.header))?;
+            }
+        }
+        if by == By::Chip {
+            self.peaks.print(&replay.header, out)?;
+        }
+        for (chips, footprint) in circular {
+            let size = render::bytes(footprint.peak_bytes());
+            let place = render::chips(&chips);
+            writeln!(out, "circular buffers: up to {size} above the base on {place} (lower bound)")?;
+        }
+        writeln!(out, "{}", Survivors::of(replay).verdict())?;
+        if replay.ledger.anomalies().total() > 0 {
+            let kinds = replay.ledger.anomalies().counts().map(|(kind, n)| format!("{kind} {n}"));
+            let odd = format!("odd: {}; see tt-memtrace stats", kinds.collect::<Vec<_>>().join(", "));
+            writeln!(out, "{}", paint(Tone::Odd, &odd))?;
+        }
+        writeln!(out)?;
+        Ok(())
     }
-    groups
-}
 
-/// One process, for programs.
-pub fn to_json(replay: &Replay) -> Value {
-    let left = left::by_chip(replay);
-    let header = &replay.header;
-    let chips = replay.at_end.iter().flat_map(|group| {
-        group.chips.iter().map(|chip| {
-            let of = |of: &TypeTotals| {
-                let left = left.get(&(*chip, of.buffer_type)).copied().unwrap_or_default();
-                with(totals(of, header), "left", left_json(left))
-            };
-            json!({"chip": chip, "types": group.types.iter().map(of).collect::<Vec<_>>()})
-        })
-    });
-    let meshes = replay.ledger.snapshot().places().into_iter().map(|place| {
-        let types = place.types.iter().map(|of| totals(of, header)).collect::<Vec<_>>();
-        json!({"mesh_id": place.place.map(json::mesh_id), "chips": place.chips, "types": types})
-    });
-    let circular = replay.ledger.snapshot().circular_footprints().into_iter().map(|(chip, of)| {
-        json!({
-            "chip": chip,
-            "base": json::int(of.base),
-            "peak_bytes": json::int(of.peak_bytes()),
-            "peak_at": json::moment(of.peak_at, header),
-            "basis": "lower_bound",
-        })
-    });
-    let process = json!({
-        "chips": chips.collect::<Vec<_>>(),
-        "meshes": meshes.collect::<Vec<_>>(),
-        "circular_buffers": circular.collect::<Vec<_>>(),
-        "survivors": left::json(replay),
-        "anomalies": replay.ledger.anomalies().counts().collect::<BTreeMap<_, _>>(),
-    });
-    json::process(replay, process)
+    /// None where only some of the buffers of a chip are shown.
+    fn pressures(&self) -> Vec<Pressure> {
+        if self.replay.selection.leaves_out_sizes() {
+            return Vec::new();
+        }
+        pressure::of(&self.at_end, &self.shown_chips(), self.replay.ledger.snapshot())
+    }
+
+    /// The chips of the capture, also those that held nothing.
+    fn shown_chips(&self) -> Vec<u32> {
+        let chips = self.replay.chips.iter().copied();
+        chips.filter(|chip| self.replay.selection.has_chip(*chip)).collect()
+    }
+
+    /// The circular buffers' footprints; chips with the same one come together.
+    fn circular(&self) -> Vec<(Vec<u32>, CircularFootprint)> {
+        let mut groups: Vec<(Vec<u32>, CircularFootprint)> = Vec::new();
+        for (chip, footprint) in &self.circular {
+            match groups.iter_mut().find(|(_, known)| known.peak_bytes() == footprint.peak_bytes()) {
+                Some((chips, _)) => chips.push(*chip),
+                None => groups.push((vec![*chip], *footprint)),
+            }
+        }
+        groups
+    }
+
+    /// One process, for programs.
+    pub fn to_json(&self) -> Value {
+        let replay = &self.replay;
+        let header = &replay.header;
+        let survivors = Survivors::of(replay);
+        let left = survivors.by_chip();
+        let chips = self.at_end.iter().map(|(chip, types)| {
+            let of = |of: &TypeTotals| self.type_json(*chip, of, &left);
+            json!({"chip": chip, "types": types.iter().map(of).collect::<Vec<_>>()})
+        });
+        let meshes = self.places.iter().map(|place| {
+            let types = place.types.iter().map(|of| totals(of, header)).collect::<Vec<_>>();
+            json!({"mesh_id": place.place.map(json::mesh_id), "chips": place.chips, "types": types})
+        });
+        let circular = self.circular.iter().map(|(chip, of)| {
+            json!({
+                "chip": chip,
+                "base": json::int(of.base),
+                "peak_bytes": json::int(of.peak_bytes()),
+                "peak_at": json::moment(of.peak_at, header),
+                "basis": "lower_bound",
+            })
+        });
+        let process = json!({
+            "chips": chips.collect::<Vec<_>>(),
+            "pressure": self.pressures().iter().map(|pressure| pressure.json(header)).collect::<Vec<_>>(),
+            "meshes": meshes.collect::<Vec<_>>(),
+            "circular_buffers": circular.collect::<Vec<_>>(),
+            "survivors": survivors.json(),
+            "anomalies": replay.ledger.anomalies().counts().collect::<BTreeMap<_, _>>(),
+        });
+        json::process(replay, json::with(process, self.peaks.json(header)))
+    }
+
+    /// A type on a chip: its totals, what it held when an interval began, and what was left of it.
+    fn type_json(&self, chip: u32, of: &TypeTotals, left: &BTreeMap<(u32, BufferType), Left>) -> Value {
+        let mut value = totals(of, &self.replay.header);
+        let left = left.get(&(chip, of.buffer_type)).copied().unwrap_or_default();
+        value["left"] = left.json();
+        if self.replay.selection.interval.is_some() {
+            value["at_start"] = json!({"bytes": json::int(self.bytes_at_start(chip, of.buffer_type))});
+        }
+        value
+    }
+
+    /// Logical bytes that were live when the interval began.
+    fn bytes_at_start(&self, chip: u32, buffer_type: BufferType) -> u64 {
+        let types = self.at_start.get(&chip).map(Vec::as_slice).unwrap_or_default();
+        types.iter().find(|of| of.buffer_type == buffer_type).map_or(0, |of| of.tally.bytes.live)
+    }
 }
 
 fn totals(of: &TypeTotals, header: &Header) -> Value {
@@ -166,20 +196,8 @@ fn totals(of: &TypeTotals, header: &Header) -> Value {
         "bank_bytes": gauge(&tally.bank_bytes),
         "buffers": gauge(&tally.buffers),
         "n_allocations": json::int(tally.n_allocations),
+        "by_class": peaks::classes(tally, header),
         "n_banks": of.bank.as_ref().map(|bank| bank.n_banks),
         "bank_size_bytes": json::optional(of.bank.as_ref().map(|bank| bank.bank_size_bytes)),
     })
-}
-
-fn left_json(left: Left) -> Value {
-    json!({
-        "n_buffers": json::int(left.n_buffers),
-        "bytes": json::int(left.bytes),
-        "bank_bytes": json::int(left.bank_bytes),
-    })
-}
-
-fn with(mut object: Value, key: &str, value: Value) -> Value {
-    object[key] = value;
-    object
 }

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it is surprised")]
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
+pub mod schema;
+
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -123,12 +125,12 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Whatever the command printed for programs is as its schema says.
     pub fn of(output: Output) -> Self {
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        stdout.lines().for_each(schema::check);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        Self { code: output.status.code().unwrap_or(-1), stdout, stderr }
     }
 }
 
