@@ -116,24 +116,8 @@ pub struct tt_memtrace_circular_buffer {
 /// `buffer` is null or points to a struct of at least `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tt_memtrace_track_allocate(buffer: *const tt_memtrace_buffer) {
-    guard::enter(|| {
-        // SAFETY: the caller's contract.
-        let Some(buffer) = (unsafe { read(buffer) }) else { return };
-        offer(Event::Alloc(Alloc {
-            place: place(buffer.mesh_id, buffer.device_id),
-            allocator: some64(buffer.allocator),
-            buffer_type: buffer.buffer_type.into(),
-            layout: buffer.buffer_layout.into(),
-            address: buffer.address,
-            size_bytes: buffer.size_bytes,
-            page_size_bytes: buffer.page_size_bytes,
-            per_bank_bytes: buffer.per_bank_bytes,
-            n_cores: None,
-            unique_id: some64(buffer.unique_id),
-            owns_data: buffer.flags & TT_MEMTRACE_VIEW == 0,
-            hooked: false,
-        }));
-    });
+    // SAFETY: the caller's contract.
+    unsafe { offer_buffer(buffer, alloc) };
 }
 
 /// Records that a buffer is about to give its memory back: call it before the allocator takes it.
@@ -144,18 +128,8 @@ pub unsafe extern "C" fn tt_memtrace_track_allocate(buffer: *const tt_memtrace_b
 /// `buffer` is null or points to a struct of at least `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tt_memtrace_track_deallocate(buffer: *const tt_memtrace_buffer) {
-    guard::enter(|| {
-        // SAFETY: the caller's contract.
-        let Some(buffer) = (unsafe { read(buffer) }) else { return };
-        offer(Event::Dealloc(Dealloc {
-            place: place(buffer.mesh_id, buffer.device_id),
-            buffer_type: BufferType::from(buffer.buffer_type),
-            address: buffer.address,
-            size_bytes: Some(buffer.size_bytes),
-            unique_id: some64(buffer.unique_id),
-            hooked: false,
-        }));
-    });
+    // SAFETY: the caller's contract.
+    unsafe { offer_buffer(buffer, dealloc) };
 }
 
 /// Records a circular buffer of a program: call it when the program is laid out.
@@ -299,7 +273,70 @@ pub extern "C" fn tt_memtrace_is_enabled() -> c_int {
     c_int::from(crate::state::is_on())
 }
 
+/// The two events that come by the million: no more is done for them than must be.
+///
+/// # Safety
+/// `buffer` is null or points to a struct of at least `struct_size` bytes.
 #[inline(always)]
+unsafe fn offer_buffer(
+    buffer: *const tt_memtrace_buffer,
+    event: impl Fn(&tt_memtrace_buffer) -> Event + Copy,
+) {
+    guard::enter_briefly(
+        // SAFETY: the caller's contract.
+        |pipeline| unsafe { read(buffer) }.is_none_or(|buffer| pipeline.offer_briefly(&event(&buffer))),
+        // SAFETY: the caller's contract.
+        || unsafe { offer_buffer_at_length(buffer, event) },
+    );
+}
+
+/// # Safety
+/// As [`offer_buffer`].
+#[cold]
+#[inline(never)]
+unsafe fn offer_buffer_at_length(
+    buffer: *const tt_memtrace_buffer,
+    event: impl Fn(&tt_memtrace_buffer) -> Event,
+) {
+    guard::enter(|| {
+        // SAFETY: the caller's contract.
+        if let Some(buffer) = unsafe { read(buffer) } {
+            offer(event(&buffer));
+        }
+    });
+}
+
+#[inline(always)]
+fn alloc(buffer: &tt_memtrace_buffer) -> Event {
+    Event::Alloc(Alloc {
+        place: place(buffer.mesh_id, buffer.device_id),
+        allocator: some64(buffer.allocator),
+        buffer_type: buffer.buffer_type.into(),
+        layout: buffer.buffer_layout.into(),
+        address: buffer.address,
+        size_bytes: buffer.size_bytes,
+        page_size_bytes: buffer.page_size_bytes,
+        per_bank_bytes: buffer.per_bank_bytes,
+        n_cores: None,
+        cores: None,
+        unique_id: some64(buffer.unique_id),
+        owns_data: buffer.flags & TT_MEMTRACE_VIEW == 0,
+        hooked: false,
+    })
+}
+
+#[inline(always)]
+fn dealloc(buffer: &tt_memtrace_buffer) -> Event {
+    Event::Dealloc(Dealloc {
+        place: place(buffer.mesh_id, buffer.device_id),
+        buffer_type: BufferType::from(buffer.buffer_type),
+        address: buffer.address,
+        size_bytes: Some(buffer.size_bytes),
+        unique_id: some64(buffer.unique_id),
+        hooked: false,
+    })
+}
+
 fn offer(event: Event) {
     if let Some(pipeline) = pipeline::started() {
         pipeline.offer(&event);

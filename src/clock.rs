@@ -4,6 +4,8 @@ use crate::state;
 use std::cell::Cell;
 
 /// `CLOCK_MONOTONIC` in nanoseconds.
+#[cold]
+#[inline(never)]
 pub fn monotonic_ns() -> u64 {
     nanoseconds(libc::CLOCK_MONOTONIC)
 }

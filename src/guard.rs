@@ -1,6 +1,8 @@
 //! What every entry passes through, so that the host never notices us.
 
-use crate::{pipeline, spool, state};
+use crate::pipeline::{self, Pipeline};
+use crate::spool;
+use crate::state::{self, State};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs `record` unless recording is off or this thread is already inside: then the runtime is answering a
@@ -24,6 +26,26 @@ pub fn enter(record: impl FnOnce()) {
     // SAFETY: as above.
     unsafe { *errno = before };
     spool::leave();
+}
+
+/// The short way of the commonest events: as [`enter`], but with one look at the state, and without what only the
+/// long way needs. `record` must keep `errno` and not panic; if it answers that it could not record the event, or
+/// nothing is being recorded yet, `at_length` goes the long way, through [`enter`].
+#[inline(always)]
+pub fn enter_briefly(record: impl FnOnce(&'static Pipeline) -> bool, at_length: impl FnOnce()) {
+    let state = state::get();
+    if matches!(state, State::Off | State::Stopped) {
+        return;
+    }
+    let Some(pipeline) = pipeline::current().filter(|_| state == State::Running) else { return at_length() };
+    if !spool::enter() {
+        return at_length();
+    }
+    let is_recorded = record(pipeline);
+    spool::leave();
+    if !is_recorded {
+        at_length();
+    }
 }
 
 /// Marks the calling thread as one of ours for ever: nothing it does is recorded.

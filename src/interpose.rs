@@ -5,8 +5,10 @@
 //! ttnn wheels 0.66 to 0.81 on mock boards and are repeated beside the code that relies on them.
 
 mod buffers;
+mod cache;
 mod devices;
 mod fields;
+mod grid;
 mod programs;
 mod real;
 mod symbols;
@@ -22,8 +24,14 @@ pub fn runtime() -> Option<Runtime> {
     Some(Runtime { version: package_version(&library), library })
 }
 
-/// Records a circular buffer whose cores are given as rectangles; the rectangles are defined if they are new.
+/// Records a circular buffer whose cores are given as rectangles.
 pub fn circular_buffer(pipeline: &Pipeline, ranges: Vec<Range>, cb: impl FnOnce(u32) -> CbAlloc) {
+    let cores = define_cores(pipeline, ranges);
+    pipeline.offer(&Event::CbAlloc(cb(cores)));
+}
+
+/// The number of a set of cores, which is defined if it is new.
+fn define_cores(pipeline: &Pipeline, ranges: Vec<Range>) -> u32 {
     let mut cores = 0;
     pipeline.define(|defined| {
         let number = |position: usize| u32::try_from(position + 1).unwrap_or(u32::MAX);
@@ -35,7 +43,7 @@ pub fn circular_buffer(pipeline: &Pipeline, ranges: Vec<Range>, cb: impl FnOnce(
         defined.cores.push(ranges.clone());
         Some(Line::Cores(Cores { cores, ranges }))
     });
-    pipeline.offer(&Event::CbAlloc(cb(cores)));
+    cores
 }
 
 /// The version of the ttnn package that holds the library, from the name of the package's metadata folder

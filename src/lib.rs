@@ -17,6 +17,8 @@
 //! business, in another process.
 
 pub mod abi;
+#[cfg(feature = "bench-switch")]
+mod bench_switch;
 mod clock;
 mod config;
 mod guard;
@@ -29,4 +31,5 @@ mod report;
 mod sink;
 mod spool;
 mod state;
+mod thread;
 mod worker;

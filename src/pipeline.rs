@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
-use tt_memtrace_wire::record::{self, encode, encode_definition};
+use tt_memtrace_wire::record::{self, encode, encode_alloc, encode_dealloc, encode_definition};
 use tt_memtrace_wire::{Cores, Ending, Event, Line, Mesh, Place, Range};
 
 /// How long an event waits for another thread that is starting the recording.
@@ -54,7 +54,8 @@ pub struct Defined {
 static CURRENT: AtomicPtr<Pipeline> = AtomicPtr::new(std::ptr::null_mut());
 
 /// The recording, whether it runs or has ended.
-fn current() -> Option<&'static Pipeline> {
+#[inline(always)]
+pub fn current() -> Option<&'static Pipeline> {
     // SAFETY: the pointer is null or came from `Box::leak` and is never freed.
     unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
 }
@@ -85,6 +86,7 @@ fn start_or_poll() -> Option<&'static Pipeline> {
 }
 
 /// The running recording, if there is one.
+#[inline(always)]
 pub fn running() -> Option<&'static Pipeline> {
     if state::get() == State::Running { current() } else { None }
 }
@@ -143,6 +145,26 @@ impl Pipeline {
     /// Records an event that happens now.
     #[inline(always)]
     pub fn offer(&self, event: &Event) {
+        if !self.offer_briefly(event) {
+            self.offer_at_length(event);
+        }
+    }
+
+    /// The same for the two commonest events, if nothing has to be done before and the thread's segment has room:
+    /// no lock, no system call, no panic. Else nothing is recorded or counted, and the answer is false.
+    #[inline(always)]
+    pub fn offer_briefly(&self, event: &Event) -> bool {
+        let slot = match event {
+            Event::Alloc(alloc) => encode_alloc(alloc, 0, |number| self.spool.known_allocator(number)),
+            Event::Dealloc(dealloc) => Some(encode_dealloc(dealloc, 0)),
+            _ => None,
+        };
+        let is_ready = !self.has_unsent.load(Ordering::Relaxed);
+        slot.is_some_and(|slot| is_ready && self.spool.push_here(&slot))
+    }
+
+    #[inline(never)]
+    fn offer_at_length(&self, event: &Event) {
         let encoded = encode(event, 0, |number| self.spool.allocator_position(number));
         if self.has_unsent.load(Ordering::Relaxed) && !self.send_definitions() {
             self.spool.count_dropped(record::kind_number(&encoded.slot));

@@ -91,9 +91,6 @@ pub struct Spill {
     has_failed: bool,
 }
 
-/// Bytes that are read back at once: more than enough for what is written at once.
-const READ_AT_ONCE: u64 = 2 << 20;
-
 impl Spill {
     /// For this capture, with at most so many bytes.
     pub fn new(capture: &Path, most: u64) -> Self {
@@ -113,18 +110,15 @@ impl Spill {
         !self.has_failed
     }
 
-    /// Reads what counts from one offset to another, or the beginning of it.
-    pub fn read(&mut self, from: u64, to: u64) -> io::Result<Vec<u8>> {
-        let length = (to - from).min(READ_AT_ONCE);
-        let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
-        self.open()?.read_exact_at(&mut bytes, from)?;
-        Ok(bytes)
+    /// Fills `bytes` with what counts from that offset on.
+    pub fn read(&mut self, from: u64, bytes: &mut [u8]) -> io::Result<()> {
+        self.open()?.read_exact_at(bytes, from)
     }
 
     /// Nothing in it counts any more.
     pub fn empty(&mut self) {
-        // If it keeps its length it only takes up room.
-        let _ = self.open().and_then(|file| file.set_len(0));
+        // If it keeps its length, that would pass for the end of the next write: then there is no next one.
+        self.has_failed = self.open().and_then(|file| file.set_len(0)).is_err();
     }
 
     /// Removes the file.

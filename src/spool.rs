@@ -8,9 +8,11 @@
 //! In the steady state a push is one branch, one clock reading and eight stores to one line: no lock, no
 //! allocation, no system call.
 
+use crate::thread::{Hot, hot};
 use crate::{clock, lifecycle, state};
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -18,55 +20,9 @@ use std::ptr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tt_memtrace_wire::record::{self, Encoded, MOST_ALLOCATORS, Tail, WORDS};
 use tt_memtrace_wire::spool::{
-    self, ALLOCATORS, ANCHORS, BUSY, DROPPED, FREE, Layout, MAGIC, OWNED, OWNER, RETIRED, SHAPE, segment,
+    self, ALLOCATORS, ANCHORS, BUSY, DROPPED, FREE, Layout, MAGIC, OWNED, OWNER, RETIRED, SHAPE, SMALL,
+    SMALL_SLOTS, segment,
 };
-
-/// What a thread needs for a push, in one cache line of initial-exec thread-local storage: a library's ordinary
-/// thread-locals cost a call.
-#[repr(C, align(64))]
-struct Hot {
-    /// The next free slot of the thread's segment; null before the first.
-    next: *mut u64,
-    /// The end of the segment.
-    end: *mut u64,
-    /// The commit word of the next slot.
-    commit: u64,
-    /// The calling thread.
-    tid: u32,
-    /// Not 0 while this thread is in a hook.
-    inside: u32,
-    /// The segment.
-    segment: u32,
-    /// 1 once the thread's end is watched.
-    is_watched: u32,
-}
-
-std::arch::global_asm!(
-    ".section .tbss.tt_memtrace_hot,\"awT\",@nobits",
-    ".globl tt_memtrace_hot",
-    ".hidden tt_memtrace_hot",
-    ".type tt_memtrace_hot,@object",
-    ".size tt_memtrace_hot,64",
-    ".p2align 6",
-    "tt_memtrace_hot:",
-    ".zero 64",
-    ".text"
-);
-
-#[inline(always)]
-fn hot() -> *mut Hot {
-    let hot: *mut Hot;
-    // SAFETY: adds a link-time offset to the thread pointer; no memory of anybody is touched.
-    unsafe {
-        std::arch::asm!(
-            "mov {0}, qword ptr [rip + tt_memtrace_hot@GOTTPOFF]",
-            "add {0}, qword ptr fs:[0]",
-            out(reg) hot,
-            options(pure, nomem, nostack),
-        );
-    }
-    hot
-}
 
 /// Marks the calling thread as being in a hook. False if it was already.
 #[inline(always)]
@@ -106,12 +62,29 @@ pub fn forget_segment() {
 pub struct Spool {
     base: *mut AtomicU64,
     layout: Layout,
-    /// Where to look first for a free segment.
-    hint: AtomicUsize,
+    /// The segments that a thread begins with, and those that one goes on with.
+    small: Class,
+    large: Class,
     /// Clears at a thread's end what the thread leaves.
     key: libc::pthread_key_t,
     path: PathBuf,
     has_tsc: bool,
+}
+
+/// Segments of one size.
+struct Class {
+    segments: Range<usize>,
+    /// How many are free, at least: who has taken one off this figure finds a segment. A full spool costs one look.
+    n_free: AtomicUsize,
+    /// Where to look first.
+    hint: AtomicUsize,
+}
+
+impl Class {
+    fn new(segments: Range<usize>) -> Self {
+        let (n_free, hint) = (AtomicUsize::new(segments.len()), AtomicUsize::new(0));
+        Self { segments, n_free, hint }
+    }
 }
 
 // SAFETY: the mapping is only touched through atomics, or by the one thread that owns a segment.
@@ -133,10 +106,13 @@ impl Spool {
             return Err(io::Error::last_os_error());
         }
         let has_tsc = clock::has_ordered_tsc();
-        let this = Self { base: base.cast(), layout, hint: AtomicUsize::new(0), key, path, has_tsc };
+        let small = Class::new(0..layout.n_small);
+        let large = Class::new(layout.n_small..layout.n_segments);
+        let this = Self { base: base.cast(), layout, small, large, key, path, has_tsc };
         let (ticks, ns) = this.anchor();
         for (at, word) in [
             (SHAPE, layout.to_word()),
+            (SMALL, layout.n_small as u64),
             (OWNER, u64::from(std::process::id()) | u64::from(has_tsc) << 32),
             (ANCHORS, ticks),
             (ANCHORS + 1, ns),
@@ -193,8 +169,21 @@ impl Spool {
         unsafe { &*word }
     }
 
-    /// The position of an allocator's number in the table; takes the next free one for a new number.
+    /// The position of an allocator's number in the table, if it has one.
     #[inline(always)]
+    pub fn known_allocator(&self, number: u64) -> Option<u64> {
+        let mut position = 0;
+        while position < MOST_ALLOCATORS {
+            match self.load(ALLOCATORS + position) {
+                0 => return None,
+                found if found == number => return Some(position as u64),
+                _ => position += 1,
+            }
+        }
+        None
+    }
+
+    /// The position of an allocator's number in the table; takes the next free one for a new number.
     pub fn allocator_position(&self, number: u64) -> Option<u64> {
         if number == 0 {
             return None;
@@ -222,12 +211,11 @@ impl Spool {
     }
 
     /// Leaves a record. False if there was no room: then it is counted as dropped.
-    #[inline(always)]
     pub fn push(&self, record: &Encoded<'_>) -> bool {
         let n = record::n_slots(&record.slot);
         // SAFETY: the thread's own line; signal handlers are kept out by `enter`.
         let hot = unsafe { &mut *hot() };
-        let room = hot.end.addr().wrapping_sub(hot.next.addr()) / record::BYTES;
+        let room = (hot.end.addr() - hot.next.addr()) / record::BYTES;
         if room < n && !self.take_segment(hot, n) {
             if record::kind_number(&record.slot) != record::Kind::Definition as usize {
                 self.count_dropped(record::kind_number(&record.slot));
@@ -238,6 +226,31 @@ impl Spool {
             // SAFETY: `n` slots from `next` on are this thread's, and nobody reads them before the commit.
             unsafe { write_tail(hot.next, n, &record.tail) };
         }
+        // SAFETY: as above.
+        unsafe { self.commit(hot, &record.slot, n) };
+        true
+    }
+
+    /// Leaves a record of one slot where the thread's segment has room for it. False if it has not: `push` then
+    /// finds another segment.
+    #[inline(always)]
+    pub fn push_here(&self, slot: &record::Slot) -> bool {
+        // SAFETY: the thread's own line; signal handlers are kept out by `enter`.
+        let hot = unsafe { &mut *hot() };
+        if hot.next == hot.end {
+            return false;
+        }
+        // SAFETY: a segment has whole slots, so the next one is this thread's.
+        unsafe { self.commit(hot, slot, 1) };
+        true
+    }
+
+    /// Fills the next slot, the first of `n`, and makes the record visible.
+    ///
+    /// # Safety
+    /// `n` slots from `hot.next` on are the calling thread's, and what follows the first one is there.
+    #[inline(always)]
+    unsafe fn commit(&self, hot: &mut Hot, slot: &record::Slot, n: usize) {
         let commit = hot.commit;
         // SAFETY: the slot is this thread's and inside the mapping.
         let last = unsafe { hot.next.add(WORDS - 1) };
@@ -246,7 +259,7 @@ impl Spool {
         last.store(commit | BUSY, Ordering::Relaxed);
         std::sync::atomic::compiler_fence(Ordering::SeqCst);
         let ticks = self.ticks();
-        let [_, what, place, a, b, c, d, _] = record.slot;
+        let [_, what, place, a, b, c, d, _] = *slot;
         let words = [ticks, what | u64::from(hot.tid) << 32, place, a, b, c, d];
         // SAFETY: as above: seven words before the commit word.
         unsafe { hot.next.cast::<[u64; WORDS - 1]>().write(words) };
@@ -254,42 +267,60 @@ impl Spool {
         // SAFETY: `n` slots were left, so this is at most the segment's end.
         hot.next = unsafe { hot.next.add(n * WORDS) };
         hot.commit = commit + 2 * n as u64;
-        true
     }
 
-    /// Gives up the thread's segment, if it has one, and takes a free one with room for `n` slots.
+    /// Gives up the thread's segment, if it has one, and takes a free one with room for `n` slots: a small one first,
+    /// which is all that a thread needs which records little, then large ones while there are any.
     #[cold]
     fn take_segment(&self, hot: &mut Hot, n: usize) -> bool {
-        if n > self.layout.n_slots {
-            return false;
-        }
         self.retire(hot);
-        if hot.is_watched == 0 {
+        let is_first = hot.is_watched == 0;
+        if is_first {
             hot.tid = clock::thread_id();
             // SAFETY: the key was created with the spool; any value but null makes the destructor run.
             unsafe { libc::pthread_setspecific(self.key, ptr::from_ref(self).cast()) };
             hot.is_watched = 1;
         }
-        let start = self.hint.load(Ordering::Relaxed);
-        for i in 0..self.layout.n_segments {
-            let segment = (start + i) % self.layout.n_segments;
+        let fits_small = n <= SMALL_SLOTS;
+        (is_first && fits_small && self.take_from(&self.small, hot))
+            || (n <= self.layout.n_slots && self.take_from(&self.large, hot))
+            || (fits_small && self.take_from(&self.small, hot))
+    }
+
+    fn take_from(&self, class: &Class, hot: &mut Hot) -> bool {
+        let is_there = |n_free: usize| n_free.checked_sub(1);
+        if class.n_free.fetch_update(Ordering::Acquire, Ordering::Relaxed, is_there).is_err() {
+            return false;
+        }
+        let (start, n) = (class.hint.load(Ordering::Relaxed), class.segments.len());
+        // Twice: others may have taken what was in front and freed what was behind.
+        for i in 0..2 * n {
+            let segment = class.segments.start + (start + i) % n;
             let word = self.word(self.layout.segment_word(segment, segment::STATE));
             let state = word.load(Ordering::Acquire);
             let generation = (state >> 32) + 1;
             let owned = generation << 32 | OWNED;
             let is_free = state & 0xffff_ffff == FREE;
             if is_free && word.compare_exchange(state, owned, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-                self.hint.store(segment + 1, Ordering::Relaxed);
+                class.hint.store((start + i + 1) % n, Ordering::Relaxed);
                 hot.segment = u32::try_from(segment).unwrap_or(0);
                 // SAFETY: the layout's own offsets.
                 hot.next = unsafe { self.base.add(self.layout.slot(segment, 0)) }.cast();
                 // SAFETY: as above; the end of the segment is the start of the next.
-                hot.end = unsafe { self.base.add(self.layout.slot(segment, self.layout.n_slots)) }.cast();
+                hot.end = unsafe { self.base.add(self.layout.slot(segment + 1, 0)) }.cast();
                 hot.commit = spool::commit_word(generation, 0);
                 return true;
             }
         }
+        class.n_free.fetch_add(1, Ordering::Release);
         false
+    }
+
+    /// Gives a segment back in which nothing is left to read. By the worker only.
+    pub fn free(&self, segment: usize, generation: u64) {
+        self.store(self.layout.segment_word(segment, segment::STATE), generation << 32 | FREE);
+        let class = if segment < self.layout.n_small { &self.small } else { &self.large };
+        class.n_free.fetch_add(1, Ordering::Release);
     }
 
     /// The thread will write no more into its segment.

@@ -13,8 +13,9 @@ use crate::{clock, guard, interpose, lifecycle};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use tt_memtrace_wire::spool::{Batch, Clock, Journal, Scanned, Writer};
-use tt_memtrace_wire::spool::{DURABLE, FREE, IDLE, PENDING, PHASE, SPILLING, WRITING, segment};
+use tt_memtrace_wire::record::BYTES;
+use tt_memtrace_wire::spool::{Batch, Clock, Journal, Merge, Moved, Origin, Writer};
+use tt_memtrace_wire::spool::{DURABLE, IDLE, PENDING, PHASE, SPILLING, WRITING, segment};
 use tt_memtrace_wire::{Ending, Event, Footer, Header, Line, Lost, names, version};
 
 /// What is tried when there is no room for the spool that was asked for.
@@ -29,8 +30,13 @@ const LOST_AGE: Duration = Duration::from_millis(100);
 const IDLE_ROUNDS: u32 = 20;
 /// How often the clock is compared with the kernel's at least; at the start, more often.
 const ANCHOR_AGE: Duration = Duration::from_millis(200);
-/// Records that are formatted and written at once. More go to the spill file first, to keep the spool empty.
-const MOST_AT_ONCE: usize = 16 * 1024;
+/// More than this in the spool goes to the spill file first, to keep the spool empty.
+const MOST_BEFORE_SPILL: usize = 16 * 1024;
+/// So much of the spool is copied, formatted and written at once: all the memory that the worker takes is a small
+/// multiple of it.
+const SLOTS_AT_ONCE: usize = 2 * 1024;
+/// So many pieces of the spill file are written before the spool is looked through again.
+const PIECES_A_ROUND: usize = 4;
 
 /// Opens the capture and the spool and writes the header, on the thread of the first event: a capture that
 /// names its spool exists before that event's call returns. Gives the recording and what starts its worker, or
@@ -94,13 +100,26 @@ fn create_spool(process: &Process, capture: &Path, bytes: u64) -> io::Result<Spo
     for bytes in [bytes, bytes.min(SMALL_SPOOL), bytes.min(SMALLEST_SPOOL)] {
         for place in &places {
             match Spool::create(place.clone(), usize::try_from(bytes).unwrap_or(usize::MAX)) {
-                Ok(spool) => return Ok(spool),
+                Ok(spool) => {
+                    origin(process, capture).store(|at, word| spool.store(at, word));
+                    return Ok(spool);
+                }
                 // The first one tells most: it is about what was asked for.
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
     }
     Err(failure.unwrap_or_else(|| io::ErrorKind::OutOfMemory.into()))
+}
+
+/// For whoever finds the spool without the capture.
+fn origin(process: &Process, capture: &Path) -> Origin {
+    let inode = process.pid_namespace.trim_matches(|c: char| !c.is_ascii_digit()).parse();
+    Origin {
+        process_start: process.start,
+        pid_namespace: inode.unwrap_or(0),
+        capture: capture.as_os_str().as_encoded_bytes().to_vec(),
+    }
 }
 
 fn header(process: Process, spool: &Spool) -> Header {
@@ -149,9 +168,10 @@ struct Worker {
     spill: Spill,
     /// What the files hold.
     journal: Journal,
+    /// What the spool holds.
+    merge: Merge,
+    /// The piece that is being written, as records, as lines or as the spill file has it.
     batch: Batch,
-    /// How far each segment was read in this round.
-    scanned: Vec<Option<Scanned>>,
     lines: Vec<u8>,
     raw: Vec<u8>,
     /// When drops were told last.
@@ -173,18 +193,16 @@ impl Worker {
     fn new(pipeline: &'static Pipeline, sink: Sink, spill: Spill) -> Self {
         let spool = &pipeline.spool;
         let journal = Journal { capture_bytes: sink.length(), ..Journal::default() };
-        let scanned = vec![None; spool.layout().n_segments];
-        let (lines, raw) = (Vec::new(), Vec::new());
         Self {
             pipeline,
             spool,
             sink,
             spill,
             journal,
+            merge: Merge::new(spool.layout()),
             batch: Batch::default(),
-            scanned,
-            lines,
-            raw,
+            lines: Vec::new(),
+            raw: Vec::new(),
             told: Instant::now(),
         }
     }
@@ -235,66 +253,103 @@ impl Worker {
     /// Takes everything that is in the spool and writes it, or, if that is too much at once, moves it to the
     /// spill file and writes the oldest of that.
     fn round(&mut self) -> io::Result<Round> {
-        self.collect();
-        let is_behind = self.journal.spilled_bytes > self.journal.unspilled_bytes;
+        self.find();
         let n_dropped = self.spool.n_dropped();
-        if self.batch.is_empty() && !is_behind && n_dropped == self.journal.dropped {
-            return Ok(Round::Idle);
-        }
-        if !is_behind && self.batch.len() <= MOST_AT_ONCE {
-            if self.batch.is_empty() && self.told.elapsed() < LOST_AGE {
-                // Only drops: they are told now and then, or a full spool would fill the disk with them.
+        let is_behind = self.is_behind();
+        if self.merge.is_empty() && !is_behind {
+            // Only drops: they are told now and then, or a full spool would fill the disk with them.
+            if n_dropped == self.journal.dropped || self.told.elapsed() < LOST_AGE {
                 return Ok(Round::Idle);
             }
-            self.write(self.journal, !self.batch.is_empty(), n_dropped)?;
+            self.batch.clear();
+            self.write(self.journal, false, n_dropped)?;
             return Ok(Round::Written);
         }
-        if !self.batch.is_empty() {
-            self.move_to_spill();
+        if !is_behind && self.merge.n_slots() <= MOST_BEFORE_SPILL {
+            self.write_found(n_dropped)?;
+            return Ok(Round::Written);
         }
-        if self.journal.spilled_bytes == self.journal.unspilled_bytes {
+        self.spill_found();
+        if !self.is_behind() {
             // The spill file cannot be written: the slower way.
-            self.collect();
-            self.write(self.journal, true, n_dropped)?;
-            return Ok(Round::Behind);
+            self.find();
+            self.write_found(n_dropped)?;
         }
+        for _ in 0..PIECES_A_ROUND {
+            if self.is_behind() {
+                self.write_spilled(n_dropped)?;
+            }
+        }
+        Ok(Round::Behind)
+    }
+
+    /// Whether something waits in the spill file.
+    fn is_behind(&self) -> bool {
+        self.journal.spilled_bytes > self.journal.unspilled_bytes
+    }
+
+    fn find(&mut self) {
+        let spool = self.spool;
+        self.merge.find(&|at| spool.load(at));
+        if self.merge.is_empty() {
+            // Segments of threads that ended with nothing left to read.
+            self.free_segments();
+        }
+    }
+
+    /// The next piece of what was found. False if there is none.
+    fn take_piece(&mut self) -> bool {
+        let spool = self.spool;
         self.batch.clear();
-        let bytes = self.spill.read(self.journal.unspilled_bytes, self.journal.spilled_bytes)?;
-        let taken = self.batch.read_spilled(&bytes, MOST_AT_ONCE) as u64;
-        let unspilled_bytes = self.journal.unspilled_bytes + taken;
-        self.write(Journal { unspilled_bytes, ..self.journal }, false, n_dropped)?;
-        if self.journal.unspilled_bytes == self.journal.spilled_bytes {
+        self.merge.take(&|at| spool.load(at), SLOTS_AT_ONCE, &mut self.batch);
+        !self.batch.is_empty()
+    }
+
+    fn write_found(&mut self, n_dropped: u64) -> io::Result<()> {
+        while self.take_piece() {
+            // Drops are newer than what the spool held then.
+            let n_dropped = if self.merge.is_empty() { n_dropped } else { self.journal.dropped };
+            self.write(self.journal, true, n_dropped)?;
+        }
+        Ok(())
+    }
+
+    /// Moves what was found to the spill file. If that is full or cannot be written, the rest stays in the spool,
+    /// and when that is full, events are dropped and counted.
+    fn spill_found(&mut self) {
+        while self.take_piece() {
+            self.raw.clear();
+            self.batch.to_spill(&mut self.raw);
+            let spilled_bytes = self.journal.spilled_bytes + self.raw.len() as u64;
+            let journal = Journal { spilled_bytes, ..self.journal };
+            self.announce(SPILLING, journal, true);
+            if !self.spill.append(self.journal.spilled_bytes, &self.raw) {
+                return self.withdraw();
+            }
+            self.settle(journal, true);
+        }
+    }
+
+    /// Writes the oldest of what the spill file holds.
+    fn write_spilled(&mut self, n_dropped: u64) -> io::Result<()> {
+        let Journal { spilled_bytes, unspilled_bytes, .. } = self.journal;
+        let length = (spilled_bytes - unspilled_bytes).min((SLOTS_AT_ONCE * BYTES) as u64);
+        self.raw.resize(usize::try_from(length).unwrap_or(0), 0);
+        self.spill.read(unspilled_bytes, &mut self.raw)?;
+        self.batch.clear();
+        let taken = self.batch.read_spilled(&self.raw, usize::MAX) as u64;
+        let journal = Journal { unspilled_bytes: unspilled_bytes + taken, ..self.journal };
+        self.write(journal, false, n_dropped)?;
+        if !self.is_behind() {
             self.journal.spilled_bytes = 0;
             self.journal.unspilled_bytes = 0;
             self.store(DURABLE, self.journal);
             self.spill.empty();
         }
-        Ok(Round::Behind)
+        Ok(())
     }
 
-    /// Reads all segments twice. The second time finds causes of what the first one found: they were committed
-    /// before their effects, but perhaps in a segment that had been passed already.
-    fn collect(&mut self) {
-        let layout = self.spool.layout();
-        let load = |at: usize| self.spool.load(at);
-        self.batch.clear();
-        for segment in 0..layout.n_segments {
-            self.scanned[segment] = self.batch.scan(layout, &load, segment, None, u64::MAX);
-        }
-        if self.batch.is_empty() {
-            // Segments of threads that ended with nothing left to read.
-            return self.free_segments();
-        }
-        let newest = self.batch.newest();
-        for segment in 0..layout.n_segments {
-            let from = self.scanned[segment].map(|scanned| scanned.read);
-            let again = self.batch.scan(layout, &load, segment, from, newest);
-            self.scanned[segment] = again.or(self.scanned[segment]);
-        }
-        self.batch.sort();
-    }
-
-    /// Writes the batch to the capture.
+    /// Writes the piece to the capture.
     fn write(&mut self, mut journal: Journal, is_from_spool: bool, n_dropped: u64) -> io::Result<()> {
         self.lines.clear();
         let spool = self.spool;
@@ -315,21 +370,6 @@ impl Worker {
         self.sink.write(&self.lines)?;
         self.settle(journal, is_from_spool);
         Ok(())
-    }
-
-    /// Moves the batch to the spill file. If that is full or cannot be written the batch stays in the spool,
-    /// and when that is full, events are dropped and counted.
-    fn move_to_spill(&mut self) {
-        self.raw.clear();
-        self.batch.to_spill(&mut self.raw);
-        let spilled_bytes = self.journal.spilled_bytes + self.raw.len() as u64;
-        let journal = Journal { spilled_bytes, ..self.journal };
-        self.announce(SPILLING, journal, true);
-        if self.spill.append(self.journal.spilled_bytes, &self.raw) {
-            self.settle(journal, true);
-        } else {
-            self.withdraw();
-        }
     }
 
     /// Writes down what will be true once the file has its new length.
@@ -370,24 +410,19 @@ impl Worker {
         }
     }
 
+    /// Of the segments that were touched. In all others both words say the same.
     fn store_reads(&self, word: usize) {
-        for (segment, scanned) in self.scanned.iter().enumerate() {
-            if let Some(Scanned { generation, read, .. }) = scanned {
-                let at = self.spool.layout().segment_word(segment, word);
-                self.spool.store(at, generation << 32 | *read as u64);
-            }
+        for Moved { segment, generation, read, .. } in self.merge.moved() {
+            self.spool.store(self.spool.layout().segment_word(segment, word), generation << 32 | read as u64);
         }
     }
 
     /// Each once: a segment that was freed may have another owner by now.
     fn free_segments(&mut self) {
-        for (segment, scanned) in self.scanned.iter_mut().enumerate() {
-            if let Some(Scanned { generation, is_done: true, .. }) = *scanned {
-                let at = self.spool.layout().segment_word(segment, segment::STATE);
-                self.spool.store(at, generation << 32 | FREE);
-                *scanned = None;
-            }
+        for Moved { segment, generation, .. } in self.merge.moved().filter(|moved| moved.is_done) {
+            self.spool.free(segment, generation);
         }
+        self.merge.forget_moved();
     }
 
     /// Recording stops; what is in the spool stays there for readers.
@@ -396,8 +431,8 @@ impl Worker {
         report::say(Level::Error, format_args!("cannot write {path}: {error}; recording stops here"));
         if !self.sink.path().exists() {
             // Nothing names the spool any more.
-            self.spool.remove();
             self.spill.remove();
+            self.spool.remove();
         }
         state::set(State::Stopped);
         self.pipeline.set_finished();
@@ -416,8 +451,9 @@ impl Worker {
             .write_to(&mut self.lines);
         // A failure here loses the footer alone; the capture then reads as one of a killed process.
         if self.sink.write(&self.lines).is_ok() {
-            self.spool.remove();
+            // The spool last: as long as it is there, readers look for what else there is.
             self.spill.remove();
+            self.spool.remove();
         }
         self.pipeline.set_finished();
     }

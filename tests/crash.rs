@@ -172,6 +172,122 @@ fn a_recovery_that_is_killed_keeps_to_what_it_decided_about_an_unfinished_write(
 }
 
 #[test]
+fn a_recovery_that_is_killed_in_any_call_is_done_again_with_the_same_result() {
+    let shim = killer();
+    for is_spilled in [false, true] {
+        let bench = Bench::new();
+        let folder = bench.path("");
+        let [capture, spool_path, spill_path] =
+            ["x.jsonl", "x.jsonl.spool", "x.jsonl.spill"].map(|name| folder.join(name));
+        let (header, spool, spill) = a_spool_with_a_spill(&spool_path, is_spilled);
+        let put_back = || {
+            std::fs::write(&capture, &header).unwrap();
+            std::fs::write(&spool_path, &spool).unwrap();
+            std::fs::write(&spill_path, &spill).unwrap();
+        };
+        put_back();
+        assert_eq!(recover(&capture)["status"], "recovered");
+        let whole = std::fs::read(&capture).unwrap();
+        let text = String::from_utf8(whole.clone()).unwrap();
+        assert_eq!(text.lines().count(), 1 + 4000 + 600 + 1);
+        assert!(text.ends_with("\"unreadable\":0}\n"), "{}", &text[text.len() - 200..]);
+
+        let (mut n_kills, mut n_resumed) = (0, 0);
+        for (call, moment) in (1..).flat_map(|call| ["B", "H", "A"].map(|moment| (call, moment))) {
+            put_back();
+            let mut command = Command::new(tool());
+            command.arg("recover").arg(&capture).env("LD_PRELOAD", &shim);
+            let output = command.env("DIES_IN", format!("{call}{moment}")).output().unwrap();
+            if output.status.signal() != Some(libc::SIGKILL) {
+                assert!(output.status.success(), "{output:?}");
+                break;
+            }
+            n_kills += 1;
+            // Nothing is left to do only if the last file was gone.
+            let is_last = !spool_path.exists();
+            let status = recover(&capture)["status"].clone();
+            assert!(status == "recovered" || status == "complete", "{call}{moment}: {status}");
+            assert!(std::fs::read(&capture).unwrap() == whole, "killed at {call}{moment}");
+            assert!(!spool_path.exists() && !spill_path.exists(), "killed at {call}{moment}");
+            n_resumed += u32::from(!is_last);
+        }
+        assert!(n_kills > 20 && n_resumed > 20, "{n_kills} kills, {n_resumed} resumed");
+        std::fs::remove_file(&capture).unwrap();
+    }
+}
+
+#[test]
+fn a_capture_that_was_moved_finds_its_spill_file_or_says_that_it_needs_it() {
+    for is_spill_moved in [false, true] {
+        let death = Death::new();
+        death.run("10000", "500", &["spill", "2", "after"], &[]);
+        let spill = death.bench.path("x.jsonl.spill");
+        let moved = death.bench.path("elsewhere/y.jsonl");
+        std::fs::create_dir(death.bench.path("elsewhere")).unwrap();
+        std::fs::rename(death.capture(), &moved).unwrap();
+        let kept = death.bench.path("kept");
+        std::fs::rename(&spill, &kept).unwrap();
+
+        let before = std::fs::read(&moved).unwrap();
+        let output = Command::new(tool()).arg("recover").arg(&moved).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let wanted = format!("put that back as {0}.spill or {1}\n", moved.display(), spill.display());
+        assert!(output.status.code() == Some(3) && said.ends_with(&wanted), "{said}");
+        assert!(said.lines().count() == 1 && said.contains(" lacks the spill file "), "{said}");
+        assert!(std::fs::read(&moved).unwrap() == before);
+
+        let beside = death.bench.path("elsewhere/y.jsonl.spill");
+        std::fs::rename(&kept, if is_spill_moved { &beside } else { &spill }).unwrap();
+        recover(&moved);
+        std::fs::rename(&moved, death.capture()).unwrap();
+        let account = death.account_of(&Long::read(&death.capture()));
+        assert!(account.n_present >= 40_000);
+    }
+}
+
+#[test]
+fn a_process_in_a_container_is_left_alone_while_it_runs_and_recovered_from_outside_afterwards() {
+    let death = Death::new();
+    let returned = death.bench.path("returned");
+    // The shell is the first process there, which no signal from inside can kill.
+    let script = "\"$@\"; exit 0";
+    let mut run =
+        death.bench.command("unshare").without("LD_PRELOAD").args(["-pf", "sh", "-c", script, "sh"]);
+    run =
+        run.args([&support::program("killed.c"), &returned]).args(["4", "1000", "2000", "timer", "2000000"]);
+    run = run.env("TT_MEMTRACE_OUTPUT", death.capture());
+    run = run.env("LD_PRELOAD", support::library());
+    let running = std::thread::spawn(move || run.run());
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let is_there = || std::fs::read(death.capture()).is_ok_and(|text| text.contains(&b'\n'));
+    while !is_there() && !running.is_finished() && std::time::Instant::now() < deadline {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    if !is_there() {
+        let outcome = running.join().unwrap();
+        assert!(outcome.stderr.starts_with("unshare"), "{outcome:#?}");
+        return support::skip("right to mount");
+    }
+    let here = std::fs::read_link("/proc/self/ns/pid").unwrap();
+    let header = death.header();
+    assert!(here.to_str() != Some(&*header.pid_namespace) && header.pid < 10, "{header:?}");
+    // Where the whole machine is seen, so is the process; in a container, nothing is done before nor after.
+    let sees_all = here.to_str() == Some("pid:[4026531836]");
+    let status = recover(&death.capture())["status"].clone();
+    let is_late = running.is_finished();
+    assert!(is_late || status == if sees_all { "running" } else { "elsewhere" }, "{status}");
+    running.join().unwrap();
+    if sees_all {
+        let status = recover(&death.capture())["status"].clone();
+        assert_eq!(status, if is_late { "complete" } else { "recovered" });
+        death.account_of(&Long::read(&death.capture()));
+    } else {
+        assert_eq!(recover(&death.capture())["status"], "elsewhere");
+        std::fs::remove_file(death.spool()).unwrap();
+    }
+}
+
+#[test]
 fn two_recoveries_at_once_do_it_once() {
     let death = Death::new();
     death.run("10000", "500", &["spill", "1", "after"], &[]);
@@ -456,7 +572,7 @@ fn a_spool_in_a_write(path: &Path, n: u64) -> (Vec<u8>, Vec<u8>) {
     })
     .write_to(&mut header);
 
-    let layout = Layout { n_segments: 2, n_slots: 512 };
+    let layout = Layout { n_segments: 2, n_slots: 512, n_small: 0 };
     let mut words = vec![0; layout.total_words()];
     words[0] = MAGIC;
     words[SHAPE] = layout.to_word();
@@ -482,6 +598,47 @@ fn a_spool_in_a_write(path: &Path, n: u64) -> (Vec<u8>, Vec<u8>) {
     words[PHASE] = WRITING;
     assert_ne!(words[PHASE], IDLE);
     (header, words.into_iter().flat_map(u64::to_ne_bytes).collect())
+}
+
+/// The same with a spill file of 4000 older records. If they are `spilled`, the first segment is in that file, too,
+/// and the spool does not know yet that the write was done.
+fn a_spool_with_a_spill(path: &Path, is_spilled: bool) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
+    use tt_memtrace_wire::spool::{Journal, Layout, SPILLING};
+    use tt_memtrace_wire::{Event, record};
+    let (header, mut spool) = a_spool_in_a_write(path, 300);
+    let layout = Layout { n_segments: 2, n_slots: 512, n_small: 0 };
+    let mut spill = Vec::new();
+    for i in 0..4000 {
+        let mut record = record::encode(&Event::Fork { token: i }, 0, |_| None).slot;
+        record[0] = 1 + i / 5;
+        spill.extend(record.into_iter().flat_map(u64::to_ne_bytes));
+    }
+    let mut journal = Journal { capture_bytes: header.len() as u64, ..Journal::default() };
+    journal.spilled_bytes = spill.len() as u64;
+    let mut put = |at: usize, words: &[u64]| {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        spool[at * 8..][..bytes.len()].copy_from_slice(&bytes);
+    };
+    put(DURABLE, &journal.to_words());
+    if is_spilled {
+        journal.spilled_bytes += 300 * 64;
+        put(PENDING, &journal.to_words());
+        put(PHASE, &[SPILLING]);
+        let segment = layout.slot(0, 0) * 8;
+        spill.extend_from_slice(&spool[segment..][..300 * 64]);
+    }
+    (header, spool, spill)
+}
+
+/// A library that kills whom it is preloaded into, see its source.
+fn killer() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let ours = tempfile::Builder::new().suffix(".so").tempfile_in(folder).unwrap().into_temp_path();
+    let flags = ["-shared", "-fPIC", "-O1", "-Wall", "-Wextra"];
+    support::compile("cc", &flags, &support::project("tests/c/dies_in_call.c"), &ours).unwrap();
+    let library = folder.join("dies_in_call.so");
+    std::fs::rename(&ours, &library).unwrap();
+    library
 }
 
 /// Different in every run: the moments of death are to be.

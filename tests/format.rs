@@ -41,7 +41,11 @@ fn a_key_too_many_a_key_too_few_and_a_wrong_type_are_all_caught() {
         for key in keys.iter().filter(|key| *key != "hooked" && *key != "kind") {
             let mut without = value.clone();
             without.as_object_mut().unwrap().remove(key);
-            let is_optional = value["kind"] == "cb_dealloc" && (key == "mesh_id" || key == "chip");
+            let is_optional = match value["kind"].as_str() {
+                Some("cb_dealloc") => key == "mesh_id" || key == "chip",
+                Some("alloc") => key == "cores",
+                _ => false,
+            };
             assert_eq!(complaint(&without.to_string()).is_none(), is_optional, "{without}");
             let mut wrong = value.clone();
             wrong[key] = json!([-1.5]);
@@ -204,6 +208,7 @@ fn events(number: u64, optional: Option<u64>) -> Vec<Event> {
             page_size_bytes: number,
             per_bank_bytes: number,
             n_cores: optional.map(|_| small),
+            cores: optional.map(|_| small),
             unique_id: optional,
             owns_data: true,
             hooked: optional.is_some(),

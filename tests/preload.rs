@@ -54,6 +54,7 @@ fn expected_events() -> Vec<Event> {
         page_size_bytes: 1100,
         per_bank_bytes: 1376,
         n_cores: None,
+        cores: None,
         unique_id: Some(77),
         owns_data: true,
         hooked: false,

@@ -5,22 +5,16 @@
 
 use super::devices;
 use super::fields::{Buffer, Facts, Readers};
+use super::grid;
 use super::real::{Real, real};
 use super::symbols::interposed;
+use crate::thread::seen;
 use crate::{guard, pipeline};
-use std::cell::Cell;
 use std::ffi::c_void;
 use std::ptr;
-use tt_memtrace_wire::{Alloc, Dealloc, Event, Place};
+use tt_memtrace_wire::{Alloc, BufferType, Dealloc, Event, Place};
 
 type Tracker = *mut c_void;
-
-thread_local! {
-    /// The buffer that the allocator served last on this thread, and the allocator.
-    static SERVED: Cell<(Buffer, *const c_void)> = const { Cell::new((ptr::null(), ptr::null())) };
-    /// The buffer of this thread's last deallocation that had memory behind it.
-    static FREED: Cell<Buffer> = const { Cell::new(ptr::null()) };
-}
 
 /// `AllocatorImpl::allocate_buffer(Buffer*) -> address`: called right before `track_allocate`, on the same
 /// thread, and never for a buffer that a capture swallowed. It throws when it refuses.
@@ -31,7 +25,7 @@ extern "C-unwind" fn allocate_buffer(allocator: *mut c_void, buffer: *mut c_void
     let Some(real) = REAL.get() else { return 0 };
     // SAFETY: the arguments are passed on as they came.
     let address = unsafe { real(allocator, buffer) };
-    SERVED.set((buffer.cast_const(), allocator.cast_const()));
+    seen().served.set((buffer.cast_const(), allocator.cast_const()));
     address
 }
 
@@ -58,7 +52,7 @@ unsafe fn record_alloc(buffer: Buffer) -> Option<()> {
     let pipeline = pipeline::started()?;
     // SAFETY: a live buffer's device is live.
     let place = unsafe { devices::place(pipeline, facts.device) }?;
-    let (served, allocator) = SERVED.replace((ptr::null(), ptr::null()));
+    let (served, allocator) = seen().served.replace((ptr::null(), ptr::null()));
     let allocator = Some(allocator).filter(|allocator| served == buffer && !allocator.is_null());
     if let (Some(allocator), Place::Mesh(mesh_id)) = (allocator, place) {
         // SAFETY: the allocator has just served this buffer, whose device is the mesh.
@@ -66,6 +60,15 @@ unsafe fn record_alloc(buffer: Buffer) -> Option<()> {
     }
     // SAFETY: the caller's contract.
     let (page_size_bytes, per_bank_bytes) = unsafe { readers.sizes(buffer) };
+    // SAFETY: the caller's contract.
+    let n_cores = unsafe { readers.num_cores(buffer) };
+    let is_l1 = matches!(facts.buffer_type, BufferType::L1 | BufferType::L1Small);
+    let cores = if is_l1 && n_cores.is_some() {
+        // SAFETY: the caller's contract.
+        unsafe { grid::number(pipeline, buffer) }
+    } else {
+        None
+    };
     pipeline.offer(&Event::Alloc(Alloc {
         place,
         allocator: allocator.map(devices::number),
@@ -75,8 +78,8 @@ unsafe fn record_alloc(buffer: Buffer) -> Option<()> {
         size_bytes: facts.size_bytes,
         page_size_bytes,
         per_bank_bytes,
-        // SAFETY: the caller's contract.
-        n_cores: unsafe { readers.num_cores(buffer) },
+        n_cores,
+        cores,
         unique_id: facts.unique_id,
         owns_data: true,
         hooked: is_hooked(&facts),
@@ -116,7 +119,7 @@ unsafe fn record_dealloc(buffer: Buffer) -> Option<()> {
         unique_id: facts.unique_id,
         hooked,
     }));
-    FREED.set(if hooked { ptr::null() } else { buffer });
+    seen().freed.set(if hooked { ptr::null() } else { buffer });
     Some(())
 }
 
@@ -135,14 +138,14 @@ extern "C-unwind" fn hook_deallocate(tracker: Tracker, buffer: *mut c_void) -> b
             unsafe { record_retained(buffer) };
         });
     }
-    FREED.set(ptr::null());
+    seen().freed.set(ptr::null());
     is_swallowed
 }
 
 /// # Safety
 /// `buffer` is a live `Buffer` of the runtime.
 unsafe fn record_retained(buffer: Buffer) -> Option<()> {
-    if FREED.get() != buffer {
+    if seen().freed.get() != buffer {
         return None;
     }
     // SAFETY: the caller's contract.

@@ -3,7 +3,7 @@
 use super::real::{self, Real, real};
 use super::symbols::{asked, interposed};
 use crate::pipeline::{self, Pipeline};
-use crate::{guard, lifecycle, state};
+use crate::{guard, lifecycle, state, thread};
 use once_cell::race::OnceBox;
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -126,11 +126,8 @@ pub unsafe fn place(pipeline: &Pipeline, device: Device) -> Option<Place> {
 /// # Safety
 /// `device` is a live `MeshDevice` whose number is `mesh_id`.
 unsafe fn define_mesh(pipeline: &Pipeline, device: Device, mesh_id: u32) {
-    thread_local! {
-        static LAST: Cell<Option<(u32, u32)>> = const { Cell::new(None) };
-    }
-    let this = Some((state::generation(), mesh_id));
-    if LAST.get() == this {
+    let (last, this) = (&thread::seen().mesh, (state::generation() + 1, mesh_id));
+    if last.get() == this {
         return;
     }
     pipeline.define(|defined| {
@@ -138,7 +135,7 @@ unsafe fn define_mesh(pipeline: &Pipeline, device: Device, mesh_id: u32) {
         // SAFETY: the caller's contract.
         is_new.then(|| Line::Mesh(unsafe { describe_mesh(device, mesh_id) }))
     });
-    LAST.set(this);
+    last.set(this);
 }
 
 /// # Safety
@@ -221,12 +218,9 @@ unsafe fn call_slot(object: Device, slot: usize) -> c_int {
 /// # Safety
 /// `allocator` is a live `AllocatorImpl`; `device` is the live `MeshDevice` it serves.
 pub unsafe fn define_allocator(pipeline: &Pipeline, allocator: *const c_void, device: Device, mesh_id: u32) {
-    thread_local! {
-        static LAST: Cell<Option<(u32, u64, u32)>> = const { Cell::new(None) };
-    }
     let number = number(allocator);
-    let this = Some((state::generation(), number, mesh_id));
-    if LAST.get() == this {
+    let (last, this) = (&thread::seen().allocator, (state::generation() + 1, mesh_id, number));
+    if last.get() == this {
         return;
     }
     pipeline.define(|defined| {
@@ -234,7 +228,7 @@ pub unsafe fn define_allocator(pipeline: &Pipeline, allocator: *const c_void, de
         let describe = || unsafe { describe_allocator(allocator, device, mesh_id) };
         defined.allocators.insert((number, mesh_id)).then(|| Line::Allocator(describe()))
     });
-    LAST.set(this);
+    last.set(this);
 }
 
 /// # Safety

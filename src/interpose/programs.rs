@@ -194,9 +194,13 @@ fn seen_place(pipeline: &Pipeline, device: Device) -> Option<Place> {
 /// # Safety
 /// `cores` is a live `CoreRangeSet`.
 unsafe fn core_ranges(cores: *const c_void) -> Vec<Range> {
-    let narrow = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
     // SAFETY: the caller's contract.
-    let ranges = unsafe { devices::vector_at::<[u64; 4]>(cores) };
+    narrow(unsafe { devices::vector_at(cores) })
+}
+
+/// Rectangles as events have them; none if they are too many to be cores.
+pub fn narrow(ranges: &[[u64; 4]]) -> Vec<Range> {
+    let narrow = |at: u64| u32::try_from(at).unwrap_or(u32::MAX);
     if ranges.len() > MOST_RANGES {
         return Vec::new();
     }

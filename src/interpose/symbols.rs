@@ -11,6 +11,9 @@ pub mod interposed {
     pub const ALLOCATE_BUFFER: &CStr = c"_ZN2tt8tt_metal13AllocatorImpl15allocate_bufferEPNS0_6BufferE";
     pub const DEALLOCATE_BUFFERS: &CStr = c"_ZN2tt8tt_metal13AllocatorImpl18deallocate_buffersEv";
     pub const MESH_CLOSE: &CStr = c"_ZN2tt8tt_metal11distributed10MeshDevice5closeEv";
+    pub const CLEAR_PROGRAM_CACHE: &CStr = c"_ZN2tt8tt_metal11distributed10MeshDevice19clear_program_cacheEv";
+    pub const DISABLE_AND_CLEAR_PROGRAM_CACHE: &CStr =
+        c"_ZN2tt8tt_metal11distributed10MeshDevice31disable_and_clear_program_cacheEv";
     pub const TRACK_ALLOCATE_CB: &CStr =
         c"_ZN2tt8tt_metal12GraphTracker17track_allocate_cbERKNS0_12CoreRangeSetEmmbPKNS0_7IDeviceE";
     pub const TRACK_DEALLOCATE_CB: &CStr =
@@ -33,6 +36,9 @@ pub mod asked {
     pub const BUFFER_LAYOUT: &CStr = c"_ZNK2tt8tt_metal6Buffer13buffer_layoutEv";
     pub const BUFFER_DEVICE: &CStr = c"_ZNK2tt8tt_metal6Buffer6deviceEv";
     pub const BUFFER_UNIQUE_ID: &CStr = c"_ZNK2tt8tt_metal6Buffer9unique_idEv";
+
+    pub const BUFFER_HAS_SHARD_SPEC: &CStr = c"_ZNK2tt8tt_metal6Buffer14has_shard_specEv";
+    pub const BUFFER_SHARD_SPEC: &CStr = c"_ZNK2tt8tt_metal6Buffer10shard_specEv";
 
     // In every version.
     pub const BUFFER_ADDRESS: &CStr = c"_ZNK2tt8tt_metal6Buffer7addressEv";

@@ -6,7 +6,8 @@
 //   abort, segfault, _exit    a thread does, after the burst
 //   return                main does, after the burst, and prints the most memory that was resident
 //   held                  the same, with a worker that cannot write before the burst is over
-//   throttled N           the same, with writes that take N times as long as they should
+//   throttled N MS        the same, with writes that take N times longer than they should; with MS, the burst is
+//                         over after so many milliseconds
 //   write K WHEN          killed in the worker's K-th write to the capture: WHEN is before, half or after
 //   spill K WHEN          the same with the spill file
 //   header 1 WHEN         killed in the write of the header, inside the first event
@@ -33,6 +34,7 @@ enum { MOST_THREADS = 64, LINE = 8 };
 
 static volatile uint64_t *returned;
 static uint64_t burst;
+static int64_t deadline_ns;
 static long pause_rounds;
 static int pauses_always;
 static const char *how, *call_of_death = "", *moment = "";
@@ -56,16 +58,20 @@ static int is_worker(void) {
     return known;
 }
 
+static int64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
 static ssize_t put(int fd, const void *bytes, size_t n, off_t at) {
     return at < 0 ? syscall(SYS_write, fd, bytes, n) : syscall(SYS_pwrite64, fd, bytes, n, at);
 }
 
 static ssize_t put_slowly(int fd, const void *bytes, size_t n, off_t at) {
-    struct timespec start, end;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    int64_t start = now_ns();
     ssize_t result = put(fd, bytes, n, at);
-    clock_gettime(CLOCK_MONOTONIC, &end);
-    long ns = ((end.tv_sec - start.tv_sec) * 1000000000 + end.tv_nsec - start.tv_nsec) * throttle;
+    int64_t ns = (now_ns() - start) * throttle;
     struct timespec rest = {ns / 1000000000, ns % 1000000000};
     nanosleep(&rest, NULL);
     return result;
@@ -98,7 +104,7 @@ static void *record(void *argument) {
     int ends = strcmp(how, "return") == 0 || strcmp(how, "held") == 0 || strcmp(how, "throttled") == 0 ||
         strcmp(how, "worker") == 0;
     for (uint64_t i = 0;; i++) {
-        if (i == burst) {
+        if (i == burst || (deadline_ns > 0 && i % 64 == 0 && now_ns() > deadline_ns)) {
             pthread_barrier_wait(&burst_is_over);
             if (ends) return NULL;
             if (dies && thread == 0) {
@@ -155,7 +161,10 @@ int main(int argc, char **argv) {
         is_gated = 1;
     }
     is_gated |= strcmp(how, "held") == 0;
-    if (strcmp(how, "throttled") == 0) throttle = number;
+    if (strcmp(how, "throttled") == 0) {
+        throttle = number;
+        if (argc > 7) deadline_ns = now_ns() + atol(argv[7]) * 1000000;
+    }
     pthread_barrier_init(&burst_is_over, NULL, n_threads + 1);
     if (strcmp(how, "timer") == 0) arm(number);
     pthread_t threads[MOST_THREADS];

@@ -1,5 +1,5 @@
 // argv[1] threads record argv[2] events each. The address tells the thread and the position on it. Main starts
-// them all at once and returns as soon as the last has ended.
+// them all at once, waits for the last, and then until all is written: the end of a process waits two seconds only.
 #include "events.h"
 #include <pthread.h>
 #include <stdlib.h>
@@ -21,5 +21,5 @@ int main(int argc, char **argv) {
     pthread_barrier_init(&start, NULL, n_threads);
     for (uintptr_t i = 0; i < n_threads; i++) pthread_create(&threads[i], NULL, record, (void *)i);
     for (unsigned i = 0; i < n_threads; i++) pthread_join(threads[i], NULL);
-    return 0;
+    return tt_memtrace_flush(60000) == 0 ? 0 : 3;
 }

@@ -105,11 +105,16 @@ impl Run {
     }
 
     /// Runs it to the end, and with it every process that it started and that holds its output.
-    pub fn run(mut self) -> Outcome {
+    pub fn run(self) -> Outcome {
+        self.run_within(PATIENCE)
+    }
+
+    /// The same, with another patience.
+    pub fn run_within(mut self, patience: Duration) -> Outcome {
         let mut child = self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let stdout = read_all(child.stdout.take().unwrap());
         let stderr = read_all(child.stderr.take().unwrap());
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         let text = |from: &Receiver<String>, child: &mut Child| {
             let text = from.recv_timeout(deadline.saturating_duration_since(Instant::now()));
             text.unwrap_or_else(|_| hangs(child))

@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use tt_memtrace_wire::{Event, Footer, Header, Line, Recovery, Stamp, spool, version};
+use tt_memtrace_wire::spool::DeadSpool;
+use tt_memtrace_wire::{Event, Footer, Header, Line, Recovery, Stamp, version};
 
 /// How far the time of an event may be from the truth: it is read from the processor's counter, and turned into
 /// nanoseconds by comparing that with the kernel's clock now and then.
@@ -51,17 +52,19 @@ impl Capture {
         let spill_path = beside(&self.path, ".spill");
         let spill = std::fs::read(&spill_path).unwrap_or_default();
         let capture = std::fs::read(&self.path).unwrap();
-        let left = std::fs::read(&spool_path).unwrap();
-        assert!(spool::is_of_process(&left, self.header.pid));
-        let left = spool::recover(&left, &spill, capture.len() as u64).unwrap();
-        let mut text = capture[..usize::try_from(left.capture_bytes).unwrap()].to_vec();
-        text.extend_from_slice(&left.lines);
+        let spool = std::fs::read(&spool_path).unwrap();
+        let mut spool = DeadSpool::open(&spool, spool.len() as u64).unwrap();
+        assert_eq!(spool.pid(), self.header.pid);
+        assert_eq!(spool.origin().capture, self.path.as_os_str().as_encoded_bytes());
+        spool.settle(spill.len() as u64, capture.len() as u64).unwrap();
+        let mut text = capture[..usize::try_from(spool.journal().capture_bytes).unwrap()].to_vec();
+        let added = spool.write_missing(&spill, &mut text).unwrap();
         let recovery = Recovery {
-            recorded: left.n,
-            recovered: left.n_events,
-            dropped: left.n_dropped,
-            unfinished: left.n_unfinished,
-            unreadable: left.n_unreadable,
+            recorded: added.n,
+            recovered: added.n_events,
+            dropped: added.n_dropped,
+            unfinished: added.n_unfinished,
+            unreadable: added.n_unreadable,
         };
         Line::Recovery(recovery).write_to(&mut text);
         std::fs::write(&self.path, text).unwrap();

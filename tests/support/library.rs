@@ -11,11 +11,18 @@ pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| match std::env::var_os("TT_MEMTRACE_LIB") {
         Some(path) => std::path::absolute(path).unwrap(),
-        None => build(),
+        None => build(None),
     })
 }
 
-fn build() -> PathBuf {
+/// The library as it is shipped, for tests of what it costs. Where `scripts/build` has been, it is there already.
+pub fn release_library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| build(Some("release")))
+}
+
+/// Builds it in a profile, or in that of the running test.
+fn build(in_profile: Option<&str>) -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     // TARGET/[TRIPLE/]PROFILE/deps/this-test
     let test = std::env::current_exe().unwrap();
@@ -23,7 +30,7 @@ fn build() -> PathBuf {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["build", "--lib", "--package", "tt-memtrace", "--message-format", "json"]);
     cargo.arg("--manifest-path").arg(super::project("Cargo.toml"));
-    cargo.arg("--target-dir").arg(target).arg("--profile").arg(match name(profile) {
+    cargo.arg("--target-dir").arg(target).arg("--profile").arg(match in_profile.unwrap_or(name(profile)) {
         "debug" => "dev",
         other => other,
     });

@@ -13,7 +13,7 @@ mod schema;
 
 pub use bench::{Bench, Outcome, Run};
 pub use capture::Capture;
-pub use library::library;
+pub use library::{library, release_library};
 pub use program::{compile, find, program};
 pub use schema::{complaint, schema};
 

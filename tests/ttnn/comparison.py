@@ -17,9 +17,10 @@ class Comparison:
 
 
 Ledger = dict[tuple[int, str], list[dict]]  # the live buffers by process and mark
+Rooms = dict[tuple[int, str], list[dict]]  # the memories and what is free in them, likewise
 
 
-def compare(records: list[dict], ledger: Ledger, unit: int) -> Comparison:
+def compare(records: list[dict], ledger: Ledger, rooms: Rooms, unit: int) -> Comparison:
     """Compares what a workload printed with the ledger. The allocator rounds bytes in a bank up to `unit`."""
     result = Comparison()
     bases = bank_bases(records, ledger)
@@ -42,6 +43,7 @@ def compare(records: list[dict], ledger: Ledger, unit: int) -> Comparison:
             ]
             if "mesh_id" in record:
                 found += mesh_differences(record, live, bases, unit)
+                found += room_differences(record, rooms.get((record["pid"], str(record["seq"])), []))
         result.differences += [f"checkpoint {record['seq']} ({record['name']}): {text}" for text in found]
     return result
 
@@ -89,6 +91,21 @@ def memory_differences(checkpoint: dict, kind: str, live: list[dict], base: int,
         yield f"the ledger lacks {size} bytes per bank at {base} + {offset}"
     for offset, size in (ours - theirs).elements():
         yield f"ttnn lacks {size} bytes per bank at {base} + {offset}"
+
+
+def room_differences(checkpoint: dict, rooms: list[dict]) -> Iterator[str]:
+    """What is free in a bank of each memory, and the largest piece of it."""
+    known = {room["type"]: room for room in rooms if room["mesh_id"] == checkpoint["mesh_id"]}
+    for kind, bank in checkpoint["per_bank"].items():
+        if kind not in known:
+            if bank["allocated"]:
+                yield f"mesh {checkpoint['mesh_id']} {kind}: the room in it is not known"
+            continue
+        room = known[kind]
+        ours = (room["bank_size_bytes"], room["free_bytes"], room["largest_hole_bytes"], room["is_sound"])
+        theirs = (bank["size"], bank["size"] - bank["allocated"], bank["largest_free"], True)
+        if ours != theirs:
+            yield f"mesh {checkpoint['mesh_id']} {kind}: size, free, largest hole, sound {ours}, {theirs} in ttnn"
 
 
 def buffer_differences(checkpoint: dict, live: list[dict]) -> Iterator[str]:

@@ -29,7 +29,7 @@ MOCK_TTNN = REPO / "scripts" / "mock-ttnn"
 sys.path.insert(0, str(MOCK_TTNN))
 
 from boards import BOARDS  # noqa: E402
-from comparison import Ledger, compare  # noqa: E402
+from comparison import Ledger, Rooms, compare  # noqa: E402
 
 # What the allocator rounds the bytes of a buffer in one bank up to.
 BANK_UNIT = {"wormhole_b0": 32, "blackhole": 64}
@@ -153,11 +153,13 @@ def run_differences(runs: dict[str, Run], expected_status: int) -> Iterator[str]
                 break
 
 
-def ledger_at_marks(tt_memtrace: Path, captures: Path) -> Ledger:
+def at_marks(tt_memtrace: Path, captures: Path) -> tuple[Ledger, Rooms]:
     command = [str(tt_memtrace), "snapshot", "--at-marks", "--json", str(captures)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     marks = [json.loads(line) for line in output.splitlines()]
-    return {(mark["pid"], mark["mark"]): mark["live"] for mark in marks}
+    by_mark = {(mark["pid"], mark["mark"]): mark for mark in marks}
+    ledger = {key: mark["live"] for key, mark in by_mark.items()}
+    return ledger, {key: mark["memories"] for key, mark in by_mark.items()}
 
 
 def check(cell: Cell, workload: Workload, python: str, options: argparse.Namespace) -> Cell:
@@ -183,8 +185,8 @@ def check(cell: Cell, workload: Workload, python: str, options: argparse.Namespa
             result.workloads = 1
             differences = list(run_differences(runs, EXIT_STATUS.get(workload.name, 0)))
             try:
-                ledger = ledger_at_marks(options.tt_memtrace, captures)
-                found = compare(tracked.records, ledger, BANK_UNIT[BOARDS[cell.board].arch])
+                ledger, rooms = at_marks(options.tt_memtrace, captures)
+                found = compare(tracked.records, ledger, rooms, BANK_UNIT[BOARDS[cell.board].arch])
             except (subprocess.CalledProcessError, ValueError, LookupError, TypeError) as error:
                 said = getattr(error, "stderr", None) or str(error)
                 differences.append(f"no usable ledger: {type(error).__name__}: {said.strip()[:200]}")

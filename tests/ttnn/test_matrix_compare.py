@@ -9,8 +9,17 @@ PID, UNIT, BASE = 7, 32, 1000
 CHIPS = [4, 0]
 
 
+SIZE = 1 << 20
+
+
 def bank(allocated):
-    return {"banks": 12, "allocated": allocated, "size": 1 << 20, "largest_free": 1 << 19}
+    return {"banks": 12, "allocated": allocated, "size": SIZE, "largest_free": SIZE - allocated}
+
+
+def room(kind, allocated, **more):
+    free = SIZE - allocated
+    sizes = {"bank_size_bytes": SIZE, "free_bytes": free, "largest_hole_bytes": free}
+    return {"mesh_id": 0, "type": kind, "is_sound": True, **sizes, **more}
 
 
 def checkpoint(seq, dram, l1, **more):
@@ -62,17 +71,24 @@ LEDGER = {
 }
 
 
+ROOMS = {
+    (PID, "1"): [room("DRAM", 64)],  # nothing was ever in L1
+    (PID, "2"): [room("DRAM", 64 + 2048), room("L1", 32)],
+    (PID, "4"): [room("DRAM", 64)],
+}
+
+
 @pytest.fixture
 def ledger():
     return copy.deepcopy(LEDGER)
 
 
-def differences(ledger, records=RECORDS):
-    return compare(records, ledger, UNIT).differences
+def differences(ledger, records=RECORDS, rooms=ROOMS):
+    return compare(records, ledger, rooms, UNIT).differences
 
 
 def test_an_equal_ledger_has_no_differences(ledger):
-    result = compare(RECORDS, ledger, UNIT)
+    result = compare(RECORDS, ledger, ROOMS, UNIT)
     assert result.differences == []
     assert (result.checkpoints, result.comparisons) == (3, 2 * 2 + 1)
 
@@ -170,7 +186,7 @@ def test_a_buffer_of_another_open_mesh_is_no_difference(ledger):
 @pytest.mark.parametrize("mark", ["1", "2", "3"])
 def test_a_missing_mark_is_found_and_not_counted(ledger, mark):
     del ledger[PID, mark]
-    result = compare(RECORDS, ledger, UNIT)
+    result = compare(RECORDS, ledger, ROOMS, UNIT)
     assert [text.split(": ")[1] for text in result.differences] == ["no such mark in process 7"]
     assert result.comparisons < 5
 
@@ -193,3 +209,17 @@ def test_bytes_are_compared_where_ttnn_has_no_table_of_blocks(ledger):
     assert differences(ledger, records) == []
     ledger[PID, "2"].pop()
     assert "DRAM: 2048 bytes per bank in the ledger, 2112 in ttnn" in "\n".join(differences(ledger, records))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"largest_hole_bytes": 64}, {"free_bytes": 64}, {"bank_size_bytes": 64}, {"is_sound": False}]
+)
+def test_a_wrong_hole_is_found(ledger, wrong):
+    rooms = {**ROOMS, (PID, "2"): [room("DRAM", 64 + 2048, **wrong), room("L1", 32)]}
+    (found,) = differences(ledger, rooms=rooms)
+    assert found.startswith("checkpoint 2 (point 2): mesh 0 DRAM: size, free, largest hole, sound")
+
+
+def test_a_room_that_is_not_known_is_found_where_something_is_held(ledger):
+    rooms = {**ROOMS, (PID, "2"): [room("DRAM", 64 + 2048), room("L1", 32, mesh_id=1)]}
+    assert differences(ledger, rooms=rooms) == ["checkpoint 2 (point 2): mesh 0 L1: the room in it is not known"]

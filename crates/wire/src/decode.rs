@@ -211,6 +211,7 @@ impl Fields<'_> {
             page_size_bytes: self.number("page_size_bytes", self.page_size_bytes)?,
             per_bank_bytes: self.number("per_bank_bytes", self.per_bank_bytes)?,
             n_cores: self.n_cores,
+            cores: self.cores,
             unique_id: self.unique_id.map(|id| id.0),
             owns_data: self.take("owns_data", self.owns_data)?,
             hooked: self.hooked,

@@ -152,6 +152,9 @@ fn alloc_fields(o: &mut Object<'_>, alloc: &Alloc) {
     o.number("page_size_bytes", alloc.page_size_bytes);
     o.number("per_bank_bytes", alloc.per_bank_bytes);
     o.optional("n_cores", alloc.n_cores.map(u64::from));
+    if let Some(cores) = alloc.cores {
+        o.number("cores", cores.into());
+    }
     o.optional("unique_id", alloc.unique_id);
     o.flag("owns_data", alloc.owns_data);
     if alloc.hooked {

@@ -195,6 +195,9 @@ pub struct Alloc {
     pub per_bank_bytes: u64,
     /// On how many cores a sharded buffer resides.
     pub n_cores: Option<u32>,
+    /// The number of a `cores` definition: where the shards of an L1 buffer may lie, from ttnn 0.80. If it has more
+    /// than [`Self::n_cores`], some hold nothing.
+    pub cores: Option<u32>,
     /// The runtime's own number of the buffer, from ttnn 0.80.
     pub unique_id: Option<u64>,
     /// False for a view at another buffer's address, which holds nothing itself.

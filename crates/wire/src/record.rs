@@ -123,46 +123,41 @@ pub const MOST_ALLOCATORS: usize = 512;
 const NO_ALLOCATOR: u64 = 0xfff;
 
 /// Encodes an event. `position` gives the place of an allocator in the spool's table, if there is room.
-#[inline(always)]
 pub fn encode(event: &Event, ctx: u32, position: impl FnOnce(u64) -> Option<u64>) -> Encoded<'_> {
     match event {
-        Event::Alloc(alloc) => encode_alloc(alloc, ctx, position),
-        Event::Dealloc(dealloc) => {
-            let Dealloc { place, buffer_type, address, size_bytes, unique_id, hooked } = *dealloc;
-            let flags = when(unique_id.is_some(), flag::HAS_ID)
-                | when(size_bytes.is_some(), flag::HAS_SECOND)
-                | when(hooked, flag::IS_HOOKED);
-            let payload = [address, size_bytes.unwrap_or(0), unique_id.unwrap_or(0), number(buffer_type)];
-            short(Kind::Dealloc, flags, Some(place), ctx, payload)
-        }
+        Event::Alloc(alloc) => match encode_alloc(alloc, ctx, position) {
+            Some(slot) => slot.into(),
+            None => encode_wide_alloc(alloc, ctx),
+        },
+        Event::Dealloc(dealloc) => encode_dealloc(dealloc, ctx).into(),
         Event::Retained { place, buffer_type, address, unique_id } => {
             let flags = when(unique_id.is_some(), flag::HAS_ID);
             let payload = [*address, 0, unique_id.unwrap_or(0), number(*buffer_type)];
-            short(Kind::Retained, flags, Some(*place), ctx, payload)
+            short(Kind::Retained, flags, Some(*place), ctx, payload).into()
         }
         Event::CbAlloc(cb) => {
             let CbAlloc { place, program, cores, address, size_bytes, globally_allocated } = *cb;
             let flags = when(program.is_some(), flag::HAS_ID) | when(globally_allocated, flag::IS_VIEW);
             let payload = [address, size_bytes, program.unwrap_or(0), u64::from(cores)];
-            short(Kind::CbAlloc, flags, Some(place), ctx, payload)
+            short(Kind::CbAlloc, flags, Some(place), ctx, payload).into()
         }
         Event::CbDealloc(CbDealloc { place, program }) => {
             let flags = when(program.is_some(), flag::HAS_ID);
-            short(Kind::CbDealloc, flags, *place, ctx, [0, 0, program.unwrap_or(0), 0])
+            short(Kind::CbDealloc, flags, *place, ctx, [0, 0, program.unwrap_or(0), 0]).into()
         }
         Event::ProgramRun { program, place } => {
-            short(Kind::ProgramRun, 0, Some(*place), ctx, [0, 0, *program, 0])
+            short(Kind::ProgramRun, 0, Some(*place), ctx, [0, 0, *program, 0]).into()
         }
         Event::Sweep { allocator, cause } => {
             let cause = SweepCause::ALL.iter().position(|(known, _)| known == cause).unwrap_or(0);
-            short(Kind::Sweep, 0, None, ctx, [*allocator, cause as u64, 0, 0])
+            short(Kind::Sweep, 0, None, ctx, [*allocator, cause as u64, 0, 0]).into()
         }
-        Event::Close { mesh_id } => short(Kind::Close, 0, Some(Place::Mesh(*mesh_id)), ctx, [0; 4]),
-        Event::Fork { token } => short(Kind::Fork, 0, None, ctx, [*token, 0, 0, 0]),
+        Event::Close { mesh_id } => short(Kind::Close, 0, Some(Place::Mesh(*mesh_id)), ctx, [0; 4]).into(),
+        Event::Fork { token } => short(Kind::Fork, 0, None, ctx, [*token, 0, 0, 0]).into(),
         Event::Mark { name } => long(Kind::Mark, ctx, name.as_bytes()),
         Event::OpBegin { name } => long(Kind::OpBegin, ctx, name.as_bytes()),
         // Losses are told by whoever reads the spool, never put into it.
-        Event::OpEnd | Event::Lost(_) => short(Kind::OpEnd, 0, None, ctx, [0; 4]),
+        Event::OpEnd | Event::Lost(_) => short(Kind::OpEnd, 0, None, ctx, [0; 4]).into(),
     }
 }
 
@@ -171,46 +166,78 @@ pub fn encode_definition(line: &[u8]) -> Encoded<'_> {
     long(Kind::Definition, 0, line)
 }
 
+/// Encodes an allocation into one slot, with nothing in between: what the hottest path does. `None` if a figure is
+/// too large for that, or its allocator has no place in the spool's table.
 #[inline(always)]
-fn encode_alloc(alloc: &Alloc, ctx: u32, position: impl FnOnce(u64) -> Option<u64>) -> Encoded<'static> {
-    let flags = when(alloc.unique_id.is_some(), flag::HAS_ID)
-        | when(!alloc.owns_data, flag::IS_VIEW)
-        | when(alloc.hooked, flag::IS_HOOKED)
-        | when(alloc.n_cores.is_some(), flag::HAS_CORES);
-    let n_cores = u64::from(alloc.n_cores.unwrap_or(0));
+pub fn encode_alloc(alloc: &Alloc, ctx: u32, position: impl FnOnce(u64) -> Option<u64>) -> Option<Slot> {
+    let (n_cores, cores) = (u64::from(alloc.n_cores.unwrap_or(0)), cores(alloc));
     let unique_id = alloc.unique_id.unwrap_or(0);
     let (buffer_type, layout) = (number(alloc.buffer_type), u64::from(alloc.layout.number()));
     let allocator = match alloc.allocator {
-        None => Some(NO_ALLOCATOR),
-        Some(number) => position(number),
+        None => NO_ALLOCATOR,
+        Some(number) => position(number)?,
     };
-    let fits = alloc.address >> 48 == 0
-        && n_cores >> 16 == 0
-        && alloc.per_bank_bytes >> 40 == 0
-        && alloc.page_size_bytes >> 24 == 0
-        && unique_id >> 44 == 0
-        && buffer_type >> 4 == 0
-        && layout >> 4 == 0;
-    if let (Some(allocator), true) = (allocator, fits) {
-        let payload = [
-            alloc.address | n_cores << 48,
-            alloc.size_bytes,
-            alloc.per_bank_bytes | alloc.page_size_bytes << 40,
-            unique_id | allocator << 44 | buffer_type << 56 | layout << 60,
-        ];
-        return short(Kind::Alloc, flags, Some(alloc.place), ctx, payload);
+    // One sum and one branch.
+    let beyond = alloc.address >> 48
+        | n_cores >> 16
+        | cores >> 16
+        | alloc.size_bytes >> 48
+        | alloc.per_bank_bytes >> 40
+        | alloc.page_size_bytes >> 24
+        | unique_id >> 44
+        | buffer_type >> 4
+        | layout >> 4;
+    if beyond != 0 {
+        return None;
     }
+    let payload = [
+        alloc.address | n_cores << 48,
+        alloc.size_bytes | cores << 48,
+        alloc.per_bank_bytes | alloc.page_size_bytes << 40,
+        unique_id | allocator << 44 | buffer_type << 56 | layout << 60,
+    ];
+    Some(short(Kind::Alloc, alloc_flags(alloc), Some(alloc.place), ctx, payload))
+}
+
+/// Encodes an allocation with figures of any size into two slots.
+fn encode_wide_alloc(alloc: &Alloc, ctx: u32) -> Encoded<'static> {
     let payload = [alloc.address, alloc.size_bytes, alloc.per_bank_bytes, alloc.page_size_bytes];
-    let flags = flags | flag::IS_WIDE | when(alloc.allocator.is_some(), flag::HAS_SECOND);
-    let mut encoded = short(Kind::Alloc, flags, Some(alloc.place), ctx, payload);
-    encoded.slot[1] += 1 << 16;
-    let more = [unique_id, alloc.allocator.unwrap_or(0), n_cores, buffer_type, layout, 0, 0, 0];
-    encoded.tail = Tail::Slot(more);
-    encoded
+    let flags = alloc_flags(alloc) | flag::IS_WIDE | when(alloc.allocator.is_some(), flag::HAS_SECOND);
+    let mut slot = short(Kind::Alloc, flags, Some(alloc.place), ctx, payload);
+    slot[1] += 1 << 16;
+    let (unique_id, n_cores) = (alloc.unique_id.unwrap_or(0), u64::from(alloc.n_cores.unwrap_or(0)));
+    let (buffer_type, layout) = (number(alloc.buffer_type), u64::from(alloc.layout.number()));
+    let more = [unique_id, alloc.allocator.unwrap_or(0), n_cores, buffer_type, layout, cores(alloc), 0, 0];
+    Encoded { slot, tail: Tail::Slot(more) }
+}
+
+/// The number of a set of cores; they begin at 1.
+#[inline(always)]
+fn cores(alloc: &Alloc) -> u64 {
+    alloc.cores.map_or(0, u64::from)
 }
 
 #[inline(always)]
-fn short(kind: Kind, flags: u64, place: Option<Place>, ctx: u32, payload: [u64; 4]) -> Encoded<'static> {
+fn alloc_flags(alloc: &Alloc) -> u64 {
+    when(alloc.unique_id.is_some(), flag::HAS_ID)
+        | when(!alloc.owns_data, flag::IS_VIEW)
+        | when(alloc.hooked, flag::IS_HOOKED)
+        | when(alloc.n_cores.is_some(), flag::HAS_CORES)
+}
+
+/// Encodes a deallocation, which always fits into one slot.
+#[inline(always)]
+pub fn encode_dealloc(dealloc: &Dealloc, ctx: u32) -> Slot {
+    let Dealloc { place, buffer_type, address, size_bytes, unique_id, hooked } = *dealloc;
+    let flags = when(unique_id.is_some(), flag::HAS_ID)
+        | when(size_bytes.is_some(), flag::HAS_SECOND)
+        | when(hooked, flag::IS_HOOKED);
+    let payload = [address, size_bytes.unwrap_or(0), unique_id.unwrap_or(0), number(buffer_type)];
+    short(Kind::Dealloc, flags, Some(place), ctx, payload)
+}
+
+#[inline(always)]
+fn short(kind: Kind, flags: u64, place: Option<Place>, ctx: u32, payload: [u64; 4]) -> Slot {
     let (place, more) = match place {
         Some(Place::Mesh(mesh_id)) => (mesh_id, flag::HAS_PLACE | flag::IS_MESH),
         Some(Place::Chip(chip)) => (chip, flag::HAS_PLACE),
@@ -218,15 +245,20 @@ fn short(kind: Kind, flags: u64, place: Option<Place>, ctx: u32, payload: [u64; 
     };
     let what = u64::from(kind as u8) | (flags | more) << 8 | 1 << 16;
     let [a, b, c, d] = payload;
-    Encoded { slot: [0, what, u64::from(place) | u64::from(ctx) << 32, a, b, c, d, 0], tail: Tail::None }
+    [0, what, u64::from(place) | u64::from(ctx) << 32, a, b, c, d, 0]
+}
+
+impl From<Slot> for Encoded<'_> {
+    fn from(slot: Slot) -> Self {
+        Self { slot, tail: Tail::None }
+    }
 }
 
 fn long(kind: Kind, ctx: u32, bytes: &[u8]) -> Encoded<'_> {
     let bytes = &bytes[..bytes.len().min(MOST_TAIL)];
-    let mut encoded: Encoded<'_> = short(kind, 0, None, ctx, [bytes.len() as u64, 0, 0, 0]);
-    encoded.slot[1] += (bytes.len().div_ceil(BYTES) as u64) << 16;
-    encoded.tail = Tail::Bytes(bytes);
-    encoded
+    let mut slot = short(kind, 0, None, ctx, [bytes.len() as u64, 0, 0, 0]);
+    slot[1] += (bytes.len().div_ceil(BYTES) as u64) << 16;
+    Encoded { slot, tail: Tail::Bytes(bytes) }
 }
 
 fn when(condition: bool, flag: u64) -> u64 {
@@ -239,7 +271,12 @@ fn number(buffer_type: BufferType) -> u64 {
 
 /// How many slots the record that begins with this one takes, from 1 to [`MOST_SLOTS`].
 pub fn n_slots(first: &Slot) -> usize {
-    usize::try_from(first[1] >> 16 & 0xffff).unwrap_or(1).clamp(1, MOST_SLOTS)
+    n_slots_of(first[1])
+}
+
+/// The same, from word 1 alone.
+pub fn n_slots_of(what: u64) -> usize {
+    usize::try_from(what >> 16 & 0xffff).unwrap_or(1).clamp(1, MOST_SLOTS)
 }
 
 /// The number of a record's [`Kind`].
@@ -325,21 +362,25 @@ fn decode_alloc(
         page_size_bytes: d,
         per_bank_bytes: c,
         n_cores: None,
+        cores: None,
         unique_id: None,
         owns_data: !has(flag::IS_VIEW),
         hooked: has(flag::IS_HOOKED),
     };
     if has(flag::IS_WIDE) {
-        let [unique_id, number, n_cores, buffer_type, layout, ..] = *slots.get(1)?;
+        let [unique_id, number, n_cores, buffer_type, layout, cores, ..] = *slots.get(1)?;
         alloc.unique_id = has(flag::HAS_ID).then_some(unique_id);
         alloc.allocator = has(flag::HAS_SECOND).then_some(number);
         alloc.n_cores = has(flag::HAS_CORES).then_some(low(n_cores));
         alloc.buffer_type = low(buffer_type).into();
         alloc.layout = low(layout).into();
+        alloc.cores = Some(low(cores)).filter(|cores| *cores != 0);
         return Some(alloc);
     }
     let position = d >> 44 & 0xfff;
     alloc.address = a & ((1 << 48) - 1);
+    alloc.size_bytes = b & ((1 << 48) - 1);
+    alloc.cores = Some(low(b >> 48)).filter(|cores| *cores != 0);
     alloc.per_bank_bytes = c & ((1 << 40) - 1);
     alloc.page_size_bytes = c >> 40;
     alloc.unique_id = has(flag::HAS_ID).then_some(d & ((1 << 44) - 1));

@@ -10,9 +10,13 @@
 //! two one step for a reader: it holds what is durable and, while a write is under way ([`PHASE`]), what will be
 //! durable once the file has the length that is announced.
 
+mod merge;
+mod origin;
 mod recovery;
 
-pub use recovery::{Recovered, SpoolError, is_of_process, recover, settle};
+pub use merge::{Merge, Moved};
+pub use origin::Origin;
+pub use recovery::{DeadSpool, ReadAt, Recovered, SpoolError};
 
 use crate::line::Line;
 use crate::record::{self, BYTES, Decoded, MOST_ALLOCATORS, Slot, WORDS};
@@ -22,11 +26,13 @@ use crate::{Event, Stamp};
 pub const MAGIC: u64 = u64::from_le_bytes(*b"TTMTSP01");
 /// Header word: number of segments, and slots of each in the upper half.
 pub const SHAPE: usize = 1;
+/// Header word: how many of the segments are small, see [`Layout`].
+pub const SMALL: usize = 3;
 /// Header word: pid, and 1 in the upper half if clocks are TSC readings, 0 if they are nanoseconds.
 pub const OWNER: usize = 2;
 /// Header words: two readings of (clock, `CLOCK_MONOTONIC` ns), the second one renewed now and then.
 pub const ANCHORS: usize = 4;
-/// Header word: [`IDLE`], [`WRITING`] or [`SPILLING`].
+/// Header word: [`IDLE`], [`WRITING`], [`SPILLING`] or [`RECOVERED`].
 pub const PHASE: usize = 8;
 /// The durable journal holds.
 pub const IDLE: u64 = 0;
@@ -34,12 +40,18 @@ pub const IDLE: u64 = 0;
 pub const WRITING: u64 = 1;
 /// The pending journal holds as soon as the spill file has its length.
 pub const SPILLING: u64 = 2;
+/// A reader has completed the capture, whose length is the first pending word; the files can be removed.
+pub const RECOVERED: u64 = 3;
 /// Header words: the durable journal, see [`Journal`].
 pub const DURABLE: usize = 10;
 /// Header words: the journal as it will be after the write.
 pub const PENDING: usize = 18;
 /// Header words: events refused, by kind.
 pub const DROPPED: usize = 32;
+/// Header words: the process and its capture, see [`Origin`].
+pub const ORIGIN: usize = 64;
+/// Where those end.
+pub const ORIGIN_END: usize = ALLOCATORS;
 /// The table of allocators' numbers.
 pub const ALLOCATORS: usize = 512;
 /// The headers of the segments.
@@ -104,15 +116,27 @@ impl Journal {
 pub struct Layout {
     /// The number of segments.
     pub n_segments: usize,
-    /// The slots of each.
+    /// The slots of each,
     pub n_slots: usize,
+    /// but of the first ones, so many, which have [`SMALL_SLOTS`]: many threads that record little have room in them.
+    pub n_small: usize,
 }
+
+/// The slots of a small segment.
+pub const SMALL_SLOTS: usize = 16;
+/// There is no use for more small segments: a thread has one at a time.
+const MOST_SMALL: usize = 4096;
+const MOST_SEGMENTS: usize = 1 << 16;
 
 impl Layout {
     /// For about so many bytes of records.
     pub fn for_bytes(bytes: usize) -> Self {
         let n_slots = 256;
-        Self { n_segments: (bytes / (n_slots * BYTES)).clamp(4, 1 << 16), n_slots }
+        let small_bytes = SMALL_SLOTS * BYTES;
+        let n_small = (bytes / 4 / small_bytes).min(MOST_SMALL);
+        let n_large =
+            ((bytes - n_small * small_bytes) / (n_slots * BYTES)).clamp(4, MOST_SEGMENTS - MOST_SMALL);
+        Self { n_segments: n_small + n_large, n_slots, n_small }
     }
 
     /// The word for [`SHAPE`].
@@ -120,12 +144,18 @@ impl Layout {
         self.n_segments as u64 | (self.n_slots as u64) << 32
     }
 
-    /// From the word at [`SHAPE`]; `None` if nobody can have written it.
-    pub fn from_word(word: u64) -> Option<Self> {
-        let n_segments = usize::try_from(word & 0xffff_ffff).ok()?;
-        let n_slots = usize::try_from(word >> 32).ok()?;
-        let is_sound = (1..=1 << 16).contains(&n_segments) && (1..=1 << 20).contains(&n_slots);
-        is_sound.then_some(Self { n_segments, n_slots })
+    /// From the words at [`SHAPE`] and [`SMALL`]; `None` if nobody can have written them.
+    pub fn from_words(shape: u64, small: u64) -> Option<Self> {
+        let n_segments = usize::try_from(shape & 0xffff_ffff).ok()?;
+        let n_slots = usize::try_from(shape >> 32).ok()?;
+        let n_small = usize::try_from(small).ok()?;
+        let is_sound = (1..=MOST_SEGMENTS).contains(&n_segments) && (1..=1 << 20).contains(&n_slots);
+        (is_sound && n_small <= n_segments).then_some(Self { n_segments, n_slots, n_small })
+    }
+
+    /// The slots of a segment.
+    pub fn slots_of(self, segment: usize) -> usize {
+        if segment < self.n_small { SMALL_SLOTS } else { self.n_slots }
     }
 
     /// Where a word of a segment's header is.
@@ -136,7 +166,8 @@ impl Layout {
     /// Where a slot begins.
     pub fn slot(self, segment: usize, slot: usize) -> usize {
         let data = (SEGMENTS + self.n_segments * SEGMENT_WORDS).next_multiple_of(512);
-        data + (segment * self.n_slots + slot) * WORDS
+        let n_small = segment.min(self.n_small);
+        data + (n_small * SMALL_SLOTS + (segment - n_small) * self.n_slots + slot) * WORDS
     }
 
     /// The words of the whole spool.
@@ -233,35 +264,10 @@ impl Batch {
         from: Option<usize>,
         newest: u64,
     ) -> Option<Scanned> {
-        let header = |word| load(layout.segment_word(segment, word));
-        let state = header(segment::STATE);
-        let generation = state >> 32;
-        if state & 0xffff_ffff == FREE {
-            return None;
-        }
-        let limit = match state & 0xffff_ffff {
-            RETIRED => in_generation(header(segment::LIMIT), generation).min(layout.n_slots),
-            _ => layout.n_slots,
-        };
-        let mut read = from.unwrap_or_else(|| in_generation(header(segment::READ), generation));
-        let mut is_unfinished = false;
-        while read < limit {
-            let at = layout.slot(segment, read);
-            let commit = load(at + WORDS - 1);
-            if commit != commit_word(generation, read) {
-                is_unfinished = commit == commit_word(generation, read) | BUSY;
-                break;
-            }
-            let first: Slot = std::array::from_fn(|word| load(at + word));
-            let n = record::n_slots(&first);
-            if first[0] > newest || read + n > layout.n_slots {
-                break;
-            }
-            self.push(first, n, |slot, word| load(layout.slot(segment, read + slot) + word));
-            read += n;
-        }
-        let is_done = state & 0xffff_ffff == RETIRED && read >= limit;
-        Some(Scanned { generation, read, is_unfinished, is_done })
+        walk(layout, load, segment, from, newest, |slot, n, _| {
+            let word = |more: usize, word: usize| load(layout.slot(segment, slot + more) + word);
+            self.push(std::array::from_fn(|at| word(0, at)), n, word);
+        })
     }
 
     fn push(&mut self, first: Slot, n: usize, load: impl Fn(usize, usize) -> u64) {
@@ -296,10 +302,52 @@ impl Batch {
 
     /// The raw bytes of the records, in order: what a spill file holds.
     pub fn to_spill(&self, out: &mut Vec<u8>) {
-        for word in self.records().flatten().flatten() {
-            out.extend_from_slice(&word.to_ne_bytes());
+        for slot in self.records().flatten() {
+            let bytes: [[u8; 8]; WORDS] = slot.map(u64::to_ne_bytes);
+            out.extend_from_slice(bytes.as_flattened());
         }
     }
+}
+
+/// Goes over the records of a segment, as [`Batch::scan`] says, with the first slot, the number of slots and the
+/// clock of each.
+fn walk(
+    layout: Layout,
+    load: &impl Fn(usize) -> u64,
+    segment: usize,
+    from: Option<usize>,
+    newest: u64,
+    mut record: impl FnMut(usize, usize, u64),
+) -> Option<Scanned> {
+    let header = |word| load(layout.segment_word(segment, word));
+    let state = header(segment::STATE);
+    let generation = state >> 32;
+    if state & 0xffff_ffff == FREE {
+        return None;
+    }
+    let n_slots = layout.slots_of(segment);
+    let limit = match state & 0xffff_ffff {
+        RETIRED => in_generation(header(segment::LIMIT), generation).min(n_slots),
+        _ => n_slots,
+    };
+    let mut read = from.unwrap_or_else(|| in_generation(header(segment::READ), generation));
+    let mut is_unfinished = false;
+    while read < limit {
+        let at = layout.slot(segment, read);
+        let commit = load(at + WORDS - 1);
+        if commit != commit_word(generation, read) {
+            is_unfinished = commit == commit_word(generation, read) | BUSY;
+            break;
+        }
+        let (clock, n) = (load(at), record::n_slots_of(load(at + 1)));
+        if clock > newest || read + n > n_slots {
+            break;
+        }
+        record(read, n, clock);
+        read += n;
+    }
+    let is_done = state & 0xffff_ffff == RETIRED && read >= limit;
+    Some(Scanned { generation, read, is_unfinished, is_done })
 }
 
 /// From clock readings to nanoseconds.

@@ -2,18 +2,18 @@
 //! preemptions): two threads record, and the worker takes rounds meanwhile.
 //!
 //! The threads' side restates `push` of the library, which works on mapped memory: busy word, clock, payload,
-//! commit word. The clock is a counter that orders nothing but itself, as `rdtscp` does. The worker's side restates
-//! `collect`, with the real `Batch::scan`.
+//! commit word. The clock is a counter that orders nothing but itself, as `rdtscp` does. The worker's side is the real
+//! `Merge`; versions of it with a fault are restated here, with the real `Batch::scan`.
 #![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};
 use std::collections::HashMap;
 use tt_memtrace_wire::record::{Slot, encode};
-use tt_memtrace_wire::spool::{BUSY, Batch, Layout, OWNED, commit_word, segment};
+use tt_memtrace_wire::spool::{BUSY, Batch, Layout, Merge, Moved, OWNED, commit_word, segment};
 use tt_memtrace_wire::{Event, Place};
 
-const LAYOUT: Layout = Layout { n_segments: 2, n_slots: 2 };
+const LAYOUT: Layout = Layout { n_segments: 2, n_slots: 2, n_small: 0 };
 const GENERATION: u64 = 1;
 /// The words of a slot that change while somebody may look: clock, two of the payload, commit.
 const CHANGING: [usize; 4] = [0, 2, 6, 7];
@@ -81,26 +81,50 @@ struct Worker {
 }
 
 impl Worker {
-    /// One round, as the library's `collect`, and what it emits.
+    /// One round, and what it emits.
     fn round(&mut self, spool: &Spool, fault: Fault) {
-        let load = |at: usize| spool.load(at);
         let mut batch = Batch::default();
+        if matches!(fault, Fault::OneScan | Fault::NoBound) {
+            self.collect(&mut batch, spool, fault);
+        } else {
+            self.merge(&mut batch, spool);
+        }
+        self.emitted.extend(batch.records().map(id));
+    }
+
+    /// As the library does it: in pieces, here of one record.
+    fn merge(&mut self, batch: &mut Batch, spool: &Spool) {
+        let read = self.read;
+        let load = |at: usize| {
+            let is_read = |segment: &usize| at == LAYOUT.segment_word(*segment, segment::READ);
+            let segment = (0..2).find(is_read);
+            segment.map_or_else(|| spool.load(at), |segment| GENERATION << 32 | read[segment] as u64)
+        };
+        let mut merge = Merge::new(LAYOUT);
+        merge.find(&load);
+        while !merge.is_empty() {
+            merge.take(&load, 1, batch);
+            for Moved { segment, read, .. } in merge.moved() {
+                self.read[segment] = read;
+            }
+            merge.forget_moved();
+        }
+    }
+
+    /// The same with a fault.
+    fn collect(&mut self, batch: &mut Batch, spool: &Spool, fault: Fault) {
+        let load = |at: usize| spool.load(at);
         let scan = |batch: &mut Batch, read: &mut [usize; 2], newest: u64| {
             for (segment, read) in read.iter_mut().enumerate() {
                 let scanned = batch.scan(LAYOUT, &load, segment, Some(*read), newest);
                 *read = scanned.map_or(0, |scanned| scanned.read);
             }
         };
-        scan(&mut batch, &mut self.read, u64::MAX);
-        if batch.is_empty() {
-            return;
-        }
-        let newest = if fault == Fault::NoBound { u64::MAX } else { batch.newest() };
-        if fault != Fault::OneScan {
-            scan(&mut batch, &mut self.read, newest);
+        scan(batch, &mut self.read, u64::MAX);
+        if !batch.is_empty() && fault != Fault::OneScan {
+            scan(batch, &mut self.read, u64::MAX);
         }
         batch.sort();
-        self.emitted.extend(batch.records().map(id));
     }
 }
 

@@ -28,6 +28,10 @@ fn buffer_type() -> impl Strategy<Value = BufferType> {
     small().prop_map(BufferType::from)
 }
 
+fn size() -> impl Strategy<Value = u64> {
+    prop_oneof![0..1_u64 << 48, number()]
+}
+
 /// Narrow in about half of the cases, so that both forms are tried.
 fn alloc() -> impl Strategy<Value = Event> {
     let narrow = (0..5_u32, 0..5_u32, 0..1_u64 << 48, 0..1_u64 << 40, 0..1_u64 << 24);
@@ -36,10 +40,11 @@ fn alloc() -> impl Strategy<Value = Event> {
     let optional = (
         prop::option::of(number()),
         prop::option::of(small()),
+        prop::option::of(prop_oneof![1..70_000_u32, 1..=u32::MAX]),
         prop::option::of(prop_oneof![0..1_u64 << 44, number()]),
     );
-    (place(), figures, number(), optional, any::<[bool; 2]>()).prop_map(
-        |(place, figures, size_bytes, (allocator, n_cores, unique_id), [owns_data, hooked])| {
+    (place(), figures, size(), optional, any::<[bool; 2]>()).prop_map(
+        |(place, figures, size_bytes, (allocator, n_cores, cores, unique_id), [owns_data, hooked])| {
             let (buffer_type, layout, address, per_bank_bytes, page_size_bytes) = figures;
             Event::Alloc(Alloc {
                 place,
@@ -51,6 +56,7 @@ fn alloc() -> impl Strategy<Value = Event> {
                 page_size_bytes,
                 per_bank_bytes,
                 n_cores,
+                cores,
                 unique_id,
                 owns_data,
                 hooked,
@@ -215,10 +221,11 @@ fn an_allocation_takes_one_slot_up_to_the_borders_and_two_beyond() {
         buffer_type: BufferType::from(15),
         layout: 15.into(),
         address: (1 << 48) - 1,
-        size_bytes: u64::MAX,
+        size_bytes: (1 << 48) - 1,
         page_size_bytes: (1 << 24) - 1,
         per_bank_bytes: (1 << 40) - 1,
         n_cores: Some(65_535),
+        cores: Some(65_535),
         unique_id: Some((1 << 44) - 1),
         owns_data: true,
         hooked: false,
@@ -233,11 +240,13 @@ fn an_allocation_takes_one_slot_up_to_the_borders_and_two_beyond() {
         &|alloc: &mut Alloc| alloc.buffer_type = BufferType::from(16),
         &|alloc: &mut Alloc| alloc.layout = 16.into(),
         &|alloc: &mut Alloc| alloc.address += 1,
+        &|alloc: &mut Alloc| alloc.size_bytes += 1,
+        &|alloc: &mut Alloc| alloc.cores = Some(65_536),
         &|alloc: &mut Alloc| alloc.page_size_bytes += 1,
         &|alloc: &mut Alloc| alloc.per_bank_bytes += 1,
         &|alloc: &mut Alloc| alloc.n_cores = Some(65_536),
         &|alloc: &mut Alloc| alloc.unique_id = Some(1 << 44),
-    ] as [&dyn Fn(&mut Alloc); 7]
+    ] as [&dyn Fn(&mut Alloc); 9]
     {
         assert_eq!(n(wide), 2);
     }

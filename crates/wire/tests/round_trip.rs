@@ -26,11 +26,11 @@ fn alloc() -> impl Strategy<Value = Event> {
         number(),
         number(),
     );
-    let rest = (prop::option::of(any::<u32>()), prop::option::of(number()), any::<bool>(), any::<bool>());
+    let rest = (any::<[Option<u32>; 2]>(), prop::option::of(number()), any::<bool>(), any::<bool>());
     (what, rest).prop_map(
         |(
             (place, allocator, buffer_type, layout, address, size_bytes, page, bank),
-            (n_cores, unique_id, owns, hooked),
+            ([n_cores, cores], unique_id, owns, hooked),
         )| {
             Event::Alloc(Alloc {
                 place,
@@ -42,6 +42,7 @@ fn alloc() -> impl Strategy<Value = Event> {
                 page_size_bytes: page,
                 per_bank_bytes: bank,
                 n_cores,
+                cores,
                 unique_id,
                 owns_data: owns,
                 hooked,

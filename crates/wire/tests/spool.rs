@@ -3,12 +3,13 @@
 
 mod image;
 
-use image::{Image, token};
+use image::{Image, Recovered, recover, token};
 use proptest::prelude::*;
 use std::ops::Range;
 use tt_memtrace_wire::record::{Kind, Slot, encode, encode_definition};
 use tt_memtrace_wire::spool::{
-    DROPPED, IDLE, Journal, Layout, MAGIC, OWNER, Recovered, SHAPE, SPILLING, SpoolError, WRITING, recover,
+    DROPPED, DeadSpool, IDLE, Journal, Layout, MAGIC, ORIGIN, OWNER, Origin, PHASE, RECOVERED, ReadAt, SHAPE,
+    SMALL, SPILLING, SpoolError, WRITING,
 };
 use tt_memtrace_wire::{Event, Line, Lost};
 
@@ -114,9 +115,13 @@ fn a_write_to_the_spill_file_counts_if_all_of_it_is_there() {
         assert_eq!(tokens(&recovered), all(4..20), "{n_bytes}");
         assert_eq!((recovered.capture_bytes, recovered.n_unreadable), (400, 0));
     }
-    // The file was lost: what was in the spool is still there.
-    let recovered = recover(&in_a_write(SPILLING, before, after).bytes(), &[], 400).unwrap();
-    assert_eq!(tokens(&recovered), all(6..20));
+    // The file was lost, or a part of it: nothing is done, so that it can be put back.
+    for found in [0, 64, 6 * 64 - 1] {
+        let spill = &spill[..found];
+        let error = recover(&in_a_write(SPILLING, before, after).bytes(), spill, 400).unwrap_err();
+        let is_right = matches!(error, SpoolError::NoSpill { wanted: 384, found: n } if n == found as u64);
+        assert!(is_right, "{error}");
+    }
 }
 
 #[test]
@@ -216,12 +221,31 @@ fn what_is_no_spool_is_refused() {
         image.words[at] = word;
         recover(&image.bytes(), &[], 0).unwrap_err()
     };
-    assert_eq!(with(0, MAGIC + (1 << 56)), SpoolError::Foreign);
+    assert!(matches!(with(0, MAGIC + (1 << 56)), SpoolError::OtherVersion));
+    assert!(matches!(with(0, MAGIC + 1), SpoolError::Foreign));
     for shape in [0, 1, 1 << 32, u64::MAX, 65_537 | 1 << 32, 1 | (1 << 21) << 32] {
-        assert_eq!(with(SHAPE, shape), SpoolError::Foreign, "{shape:x}");
+        assert!(matches!(with(SHAPE, shape), SpoolError::Foreign), "{shape:x}");
     }
-    assert_eq!(with(SHAPE, 65_536 | (1 << 20) << 32), SpoolError::Truncated);
+    assert!(matches!(with(SHAPE, 5 | 256 << 32), SpoolError::Truncated));
+    assert!(matches!(with(SMALL, 5), SpoolError::Foreign));
+    // Longer than it says, and larger than any can be: refused before anything of it is read.
+    assert!(matches!(with(SHAPE, 3 | 256 << 32), SpoolError::Foreign));
+    let shape = Layout { n_segments: 1 << 16, n_slots: 1 << 20, n_small: 0 };
+    let bytes = shape.total_words() as u64 * 8;
+    assert!(matches!(DeadSpool::open(&Sparse(shape), bytes), Err(SpoolError::Foreign)));
     assert!(Layout::for_bytes(usize::MAX).total_words() < 1 << 40);
+}
+
+/// A large file that begins like a spool.
+struct Sparse(Layout);
+
+impl ReadAt for Sparse {
+    fn read_exact_at(&self, bytes: &mut [u8], at: u64) -> std::io::Result<()> {
+        assert!(at == 0 && bytes.len() == 32, "{} bytes at {at}", bytes.len());
+        bytes[..8].copy_from_slice(&MAGIC.to_ne_bytes());
+        bytes[8..16].copy_from_slice(&self.0.to_word().to_ne_bytes());
+        Ok(())
+    }
 }
 
 #[test]
@@ -229,10 +253,85 @@ fn a_spool_belongs_to_one_process() {
     let mut image = Image::new(1);
     image.words[OWNER] = 4242 | 1 << 32;
     let bytes = image.bytes();
-    assert!(tt_memtrace_wire::spool::is_of_process(&bytes, 4242));
-    assert!(!tt_memtrace_wire::spool::is_of_process(&bytes, 4243));
-    assert!(!tt_memtrace_wire::spool::is_of_process(&bytes[..16], 4242));
-    assert!(!tt_memtrace_wire::spool::is_of_process(b"", 0));
+    let spool = DeadSpool::open(&bytes, bytes.len() as u64).unwrap();
+    assert_eq!((spool.pid(), spool.origin()), (4242, Origin::default()));
+}
+
+#[test]
+fn a_spool_tells_of_its_process_and_its_capture() {
+    for length in [1, 7, 8, 9, 3560, 3561] {
+        let capture: Vec<u8> = (0..length).map(|i| b'a' + u8::try_from(i % 26).unwrap()).collect();
+        let origin = Origin { process_start: 77, pid_namespace: 4_026_531_836, capture };
+        let image = std::cell::RefCell::new(Image::new(1));
+        let table = image.borrow().words[ORIGIN + 448..].to_vec();
+        origin.store(|at, word| image.borrow_mut().words[at] = word);
+        let image = image.into_inner();
+        assert_eq!(image.words[ORIGIN + 448..], table, "{length}");
+        let known = if length > 3560 { Origin { capture: vec![], ..origin } } else { origin };
+        assert_eq!(Origin::load(|at| image.words[at]), known);
+    }
+    let endless = Origin::load(|_| u64::MAX);
+    assert_eq!((endless.process_start, endless.capture.len()), (u64::MAX, 0));
+}
+
+#[test]
+fn what_was_settled_and_concluded_holds_for_the_next_reader() {
+    let before = Journal { capture_bytes: 600, n: 6, ..Journal::default() };
+    let after = Journal { capture_bytes: 1400, n: 14, ..Journal::default() };
+    for (length, counts) in [(1399, before), (1400, after)] {
+        let mut image = in_a_write(WRITING, before, after);
+        let bytes = image.bytes();
+        let mut spool = DeadSpool::open(&bytes, bytes.len() as u64).unwrap();
+        for (at, word) in spool.settle(0, length).unwrap() {
+            image.words[at] = word;
+        }
+        // Whatever length the capture has by then.
+        for later in [0, 600, 1399, 1400, 5000] {
+            let recovered = recover(&image.bytes(), &[], later).unwrap();
+            assert_eq!(tokens(&recovered), all(counts.n..20), "{length} {later}");
+            assert_eq!(recovered.capture_bytes, counts.capture_bytes, "{length} {later}");
+        }
+        assert!(!spool.is_recovered());
+        for (at, word) in spool.conclude(4000) {
+            image.words[at] = word;
+        }
+        assert_eq!(image.words[PHASE], RECOVERED);
+        let bytes = image.bytes();
+        let spool = DeadSpool::open(&bytes, bytes.len() as u64).unwrap();
+        assert!(spool.is_recovered());
+        assert_eq!((spool.recovered_bytes(), spool.journal()), (4000, counts));
+    }
+}
+
+#[test]
+fn a_spill_file_of_many_pieces_is_read_like_one() {
+    let mut spill = Vec::new();
+    let mut n = 0;
+    // Records of 1 to 17 slots, so that some cross the end of a piece.
+    while spill.len() < 5 << 20 {
+        let name = format!("{n} {}", "m".repeat(usize::try_from(n % 1000).unwrap()));
+        spill.extend(image::raw(&Event::Mark { name }, n));
+        n += 1;
+    }
+    let mut image = Image::new(1);
+    let owned = image.owned(0, 1);
+    image.push(owned, n, token(n));
+    image.set_durable(Journal { spilled_bytes: spill.len() as u64, ..Journal::default() });
+    let recovered = recover(&image.bytes(), &spill, 0).unwrap();
+    assert_eq!((recovered.n_events, recovered.n_unreadable), (n + 1, 0));
+    let text = String::from_utf8(recovered.lines).unwrap();
+    for (i, line) in text.lines().take(usize::try_from(n).unwrap()).enumerate() {
+        let name = format!("{i} {}", "m".repeat(i % 1000));
+        assert!(line.ends_with(&format!("\"name\":\"{name}\"}}")), "{line}");
+    }
+
+    // The last record says that it is longer than the file: the rest is counted as unreadable.
+    let mut long: Slot = encode(&token(1), 0, |_| None).slot;
+    long[1] += 200 << 16;
+    spill.extend(long.into_iter().flat_map(u64::to_ne_bytes));
+    image.set_durable(Journal { spilled_bytes: spill.len() as u64, ..Journal::default() });
+    let recovered = recover(&image.bytes(), &spill, 0).unwrap();
+    assert_eq!((recovered.n_events, recovered.n_unreadable), (n + 1, 1));
 }
 
 #[test]
@@ -285,8 +384,13 @@ fn is_bounded(recovered: &Recovered, spool: &[u8], spill: &[u8]) -> bool {
     recovered.lines.len() <= 8 * (spool.len() + spill.len()) + 4096 && recovered.n_unfinished <= 3
 }
 
+/// `PROPTEST_CASES=1000000 cargo test -p tt-memtrace-wire --test spool` looks for long.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").map_or(300, |n| n.parse().unwrap())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn flipped_bytes_break_nothing(
@@ -332,8 +436,46 @@ proptest! {
         let (spool, spill) = (&spool[..spool_cut.index(spool.len())], &spill[..spill_cut.index(spill.len())]);
         prop_assert!(recover(spool, spill, 500).is_err());
         let whole = busy().0;
-        let recovered = recover(&whole, spill, 500).unwrap();
-        prop_assert!(is_bounded(&recovered, &whole, spill));
+        match recover(&whole, spill, 500) {
+            Ok(recovered) => prop_assert!(is_bounded(&recovered, &whole, spill)),
+            Err(error) => prop_assert!(matches!(error, SpoolError::NoSpill { wanted: 640, .. }), "{}", error),
+        }
+    }
+
+    #[test]
+    fn a_spill_file_of_noise_is_read_within_bounds(
+        mut spill in prop::collection::vec(any::<u8>(), 0..20_000),
+        firsts in prop::collection::vec((any::<prop::sample::Index>(), 0..20_u64, 0..300_u64), 0..200),
+        unspilled_bytes in prop_oneof![Just(0), 0..20_000_u64, any::<u64>()],
+        spilled_bytes in prop_oneof![Just(None), (0..20_000_u64).prop_map(Some), any::<u64>().prop_map(Some)],
+    ) {
+        // Noise has lengths that reach beyond its end; some of it is given kinds and lengths that make sense.
+        for (at, kind, n_slots) in firsts {
+            let at = at.index(spill.len() / 64 + 1) * 64 + 8;
+            if let Some(word) = spill.get_mut(at..at + 4) {
+                word.copy_from_slice(&u32::try_from(kind | n_slots << 16).unwrap().to_ne_bytes());
+            }
+        }
+        let spilled_bytes = spilled_bytes.unwrap_or(spill.len() as u64);
+        let mut image = Image::new(1);
+        let owned = image.owned(0, 1);
+        image.push(owned, 1, token(1));
+        image.set_durable(Journal { spilled_bytes, unspilled_bytes, ..Journal::default() });
+        match recover(&image.bytes(), &spill, 0) {
+            Ok(recovered) => {
+                prop_assert!(recovered.lines.len() <= 8 * spill.len() + 4096);
+                let text = String::from_utf8_lossy(&recovered.lines);
+                let is_line = |line: &str| Line::parse(line).is_ok();
+                prop_assert!(text.lines().all(is_line));
+                prop_assert!(text.lines().count() as u64 >= recovered.n_events);
+                let is_last_there = text.ends_with("\"token\":1}\n");
+                prop_assert!(is_last_there, "{}", text);
+            }
+            Err(error) => {
+                let is_too_long = spilled_bytes > unspilled_bytes && spilled_bytes > spill.len() as u64;
+                prop_assert!(is_too_long && matches!(error, SpoolError::NoSpill { .. }), "{}", error);
+            }
+        }
     }
 
     #[test]
@@ -342,14 +484,16 @@ proptest! {
         shape in (1..4_u64, 1..300_u64),
     ) {
         let _ = recover(&noise, &noise, 0);
-        let mut spool = vec![0_u8; Layout { n_segments: 3, n_slots: 300 }.total_words() * 8];
+        let mut spool = vec![0_u8; Layout { n_segments: 3, n_slots: 300, n_small: 0 }.total_words() * 8];
         for (i, byte) in spool.iter_mut().enumerate() {
             *byte = noise.get(i % noise.len().max(1)).copied().unwrap_or(1);
         }
         spool[..8].copy_from_slice(&MAGIC.to_ne_bytes());
         spool[SHAPE * 8..][..8].copy_from_slice(&(shape.0 | shape.1 << 32).to_ne_bytes());
-        let recovered = recover(&spool, &noise, 77).unwrap();
-        prop_assert!(is_bounded(&recovered, &spool, &noise));
+        // Noise may say that the spill file is longer, or that the spool is.
+        if let Ok(recovered) = recover(&spool, &noise, 77) {
+            prop_assert!(is_bounded(&recovered, &spool, &noise));
+        }
     }
 
     #[test]
@@ -357,7 +501,7 @@ proptest! {
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..30),
     ) {
         let (mut spool, spill) = busy();
-        let data = Layout { n_segments: 3, n_slots: 256 }.slot(0, 0) * 8;
+        let data = Layout { n_segments: 3, n_slots: 256, n_small: 0 }.slot(0, 0) * 8;
         for (at, byte) in flips {
             let at = data + at.index(spool.len() - data);
             spool[at] = byte;

@@ -1,11 +1,42 @@
-//! A spool in memory, filled as the library fills it.
+//! A spool in memory, filled as the library fills it; and what recovery makes of one.
+#![allow(dead_code, reason = "each test file uses a part of this")]
 
 use tt_memtrace_wire::Event;
-use tt_memtrace_wire::record::{Encoded, Slot, Tail, encode, n_slots};
+use tt_memtrace_wire::record::{BYTES, Encoded, Slot, Tail, encode, n_slots};
 use tt_memtrace_wire::spool::{
-    ANCHORS, BUSY, DURABLE, FREE, Journal, Layout, MAGIC, OWNED, PENDING, PHASE, RETIRED, SHAPE, commit_word,
-    segment,
+    ANCHORS, BUSY, DURABLE, DeadSpool, FREE, Journal, Layout, MAGIC, OWNED, PENDING, PHASE, RETIRED, SHAPE,
+    SMALL, SpoolError, commit_word, segment,
 };
+
+/// What recovery would leave of a capture: its bytes that count, the lines behind them, and their sums.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Recovered {
+    pub capture_bytes: u64,
+    pub lines: Vec<u8>,
+    pub n_events: u64,
+    pub n: u64,
+    pub n_unfinished: u64,
+    pub n_unreadable: u64,
+    pub n_dropped: u64,
+}
+
+/// Does what the command does with a dead process's files.
+pub fn recover(spool: &[u8], spill: &[u8], capture_bytes: u64) -> Result<Recovered, SpoolError> {
+    let (spool, spill) = (spool.to_vec(), spill.to_vec());
+    let mut dead = DeadSpool::open(&spool, spool.len() as u64)?;
+    dead.settle(spill.len() as u64, capture_bytes)?;
+    let mut lines = Vec::new();
+    let sums = dead.write_missing(&spill, &mut lines)?;
+    Ok(Recovered {
+        capture_bytes: dead.journal().capture_bytes,
+        lines,
+        n_events: sums.n_events,
+        n: sums.n,
+        n_unfinished: sums.n_unfinished,
+        n_unreadable: sums.n_unreadable,
+        n_dropped: sums.n_dropped,
+    })
+}
 
 /// An event that carries a number.
 pub fn token(token: u64) -> Event {
@@ -14,9 +45,16 @@ pub fn token(token: u64) -> Event {
 
 /// A record as the spill file holds it.
 pub fn raw(event: &Event, clock: u64) -> Vec<u8> {
-    let mut slot = encode(event, 0, |_| None).slot;
+    let Encoded { mut slot, tail } = encode(event, 0, |_| None);
     slot[0] = clock;
-    slot.into_iter().flat_map(u64::to_ne_bytes).collect()
+    let mut bytes: Vec<u8> = slot.into_iter().flat_map(u64::to_ne_bytes).collect();
+    match tail {
+        Tail::None => {}
+        Tail::Slot(more) => bytes.extend(more.into_iter().flat_map(u64::to_ne_bytes)),
+        Tail::Bytes(more) => bytes.extend_from_slice(more),
+    }
+    bytes.resize(n_slots(&slot) * BYTES, 0);
+    bytes
 }
 
 /// The words, and where each segment's thread goes on.
@@ -28,13 +66,28 @@ pub struct Image {
 
 impl Image {
     pub fn new(n_segments: usize) -> Self {
-        let layout = Layout { n_segments, n_slots: 256 };
+        Self::with_small(n_segments, 0)
+    }
+
+    /// The first ones are small.
+    pub fn with_small(n_segments: usize, n_small: usize) -> Self {
+        let layout = Layout { n_segments, n_slots: 256, n_small };
         let mut words = vec![0; layout.total_words()];
         words[0] = MAGIC;
         words[SHAPE] = layout.to_word();
+        words[SMALL] = n_small as u64;
         words[ANCHORS + 2] = 1 << 30;
         words[ANCHORS + 3] = 1 << 30;
         Self { words, layout, next: vec![(0, 0); n_segments] }
+    }
+
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The slots that are left in a segment.
+    pub fn room(&self, segment: usize) -> usize {
+        self.layout.slots_of(segment) - self.next[segment].1
     }
 
     pub fn bytes(&self) -> Vec<u8> {

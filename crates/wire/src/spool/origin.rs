@@ -1,0 +1,39 @@
+//! Whose spool it is: what a reader needs that has only the spool, and not the capture that names it.
+
+use super::{ORIGIN, ORIGIN_END};
+
+/// The process of a spool, and its capture.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// Clock ticks since boot at which the process started; 0 if that is not known.
+    pub process_start: u64,
+    /// The inode of its pid namespace; 0 if that is not known.
+    pub pid_namespace: u64,
+    /// The absolute path of its capture; empty if that is not known, or too long.
+    pub capture: Vec<u8>,
+}
+
+impl Origin {
+    const MOST_CAPTURE: usize = (ORIGIN_END - ORIGIN - 3) * 8;
+
+    /// Stores it with `store`, which takes a word's place and value.
+    pub fn store(&self, store: impl Fn(usize, u64)) {
+        let capture = if self.capture.len() <= Self::MOST_CAPTURE { &self.capture[..] } else { &[] };
+        for (i, chunk) in capture.chunks(8).enumerate() {
+            let byte = |i: usize| chunk.get(i).copied().unwrap_or(0);
+            store(ORIGIN + 3 + i, u64::from_ne_bytes(std::array::from_fn(byte)));
+        }
+        store(ORIGIN, self.process_start);
+        store(ORIGIN + 1, self.pid_namespace);
+        store(ORIGIN + 2, capture.len() as u64);
+    }
+
+    /// From the words of a spool.
+    pub fn load(load: impl Fn(usize) -> u64) -> Self {
+        let length = usize::try_from(load(ORIGIN + 2)).unwrap_or(0);
+        let length = if length <= Self::MOST_CAPTURE { length } else { 0 };
+        let words = (0..length.div_ceil(8)).flat_map(|i| load(ORIGIN + 3 + i).to_ne_bytes());
+        let capture = words.take(length).collect();
+        Self { process_start: load(ORIGIN), pid_namespace: load(ORIGIN + 1), capture }
+    }
+}
