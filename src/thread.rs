@@ -1,4 +1,4 @@
-//! What each thread keeps from event to event: two cache lines of initial-exec thread-local storage, which are reached
+//! What each thread keeps from event to event: three cache lines of initial-exec thread-local storage, which are reached
 //! with two instructions. A library's ordinary thread-locals cost a call each.
 //!
 //! There is no more of it than this, because a library that is loaded late takes it from a small reserve.
@@ -38,17 +38,36 @@ pub struct Seen {
     pub allocator: Cell<(u32, u32, u64)>,
 }
 
-const _: () = assert!(size_of::<Hot>() == 64 && size_of::<Seen>() == 64);
+/// The third line: the last interleaved buffer's bytes in each bank, and what they follow from. The runtime takes
+/// longer for this answer than for all others together, and a loop asks it of equal buffers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(C, align(64))]
+pub struct Banked {
+    /// The allocator; null at first.
+    pub allocator: *const c_void,
+    /// The mesh it serves: its number is never used again, while a pointer may be.
+    pub mesh_id: u32,
+    /// The memory, by the runtime's number.
+    pub buffer_type: u32,
+    /// Logical bytes.
+    pub size_bytes: u64,
+    /// Bytes of a page.
+    pub page_size_bytes: u64,
+    /// The answer.
+    pub per_bank_bytes: u64,
+}
+
+const _: () = assert!(size_of::<Hot>() == 64 && size_of::<Seen>() == 64 && size_of::<Banked>() == 64);
 
 std::arch::global_asm!(
     ".section .tbss.tt_memtrace_thread,\"awT\",@nobits",
     ".globl tt_memtrace_thread",
     ".hidden tt_memtrace_thread",
     ".type tt_memtrace_thread,@object",
-    ".size tt_memtrace_thread,128",
+    ".size tt_memtrace_thread,192",
     ".p2align 6",
     "tt_memtrace_thread:",
-    ".zero 128",
+    ".zero 192",
     ".text"
 );
 
@@ -71,8 +90,17 @@ pub fn hot() -> *mut Hot {
 /// The calling thread's second line. It is not `Sync`, so the reference stays on the thread.
 #[inline(always)]
 pub fn seen<'a>() -> &'a Seen {
-    // SAFETY: the second of the two lines.
+    // SAFETY: the second of the lines.
     let seen = unsafe { hot().add(1) }.cast::<Seen>();
     // SAFETY: all zero is a valid value, and nobody else has a mutable reference to it.
     unsafe { &*seen }
+}
+
+/// The calling thread's third line.
+#[inline(always)]
+pub fn banked<'a>() -> &'a Cell<Banked> {
+    // SAFETY: the third of the lines.
+    let banked = unsafe { hot().add(2) }.cast::<Cell<Banked>>();
+    // SAFETY: as for the second.
+    unsafe { &*banked }
 }

@@ -8,11 +8,11 @@ use super::fields::{Buffer, Facts, Readers};
 use super::grid;
 use super::real::{Real, real};
 use super::symbols::interposed;
-use crate::thread::seen;
+use crate::thread::{Banked, banked, seen};
 use crate::{guard, pipeline};
 use std::ffi::c_void;
 use std::ptr;
-use tt_memtrace_wire::{Alloc, BufferType, Dealloc, Event, Place};
+use tt_memtrace_wire::{Alloc, BufferLayout, BufferType, Dealloc, Event, Place};
 
 type Tracker = *mut c_void;
 
@@ -59,9 +59,14 @@ unsafe fn record_alloc(buffer: Buffer) -> Option<()> {
         unsafe { devices::define_allocator(pipeline, allocator, facts.device, mesh_id) };
     }
     // SAFETY: the caller's contract.
-    let (page_size_bytes, per_bank_bytes) = unsafe { readers.sizes(buffer) };
-    // SAFETY: the caller's contract.
-    let n_cores = unsafe { readers.num_cores(buffer) };
+    let (page_size_bytes, per_bank_bytes) = unsafe { sizes(readers, buffer, &facts, place, allocator) };
+    // Only sharded buffers have cores.
+    let n_cores = if facts.layout == BufferLayout::Interleaved {
+        None
+    } else {
+        // SAFETY: the caller's contract.
+        unsafe { readers.num_cores(buffer) }
+    };
     let is_l1 = matches!(facts.buffer_type, BufferType::L1 | BufferType::L1Small);
     let cores = if is_l1 && n_cores.is_some() {
         // SAFETY: the caller's contract.
@@ -85,6 +90,36 @@ unsafe fn record_alloc(buffer: Buffer) -> Option<()> {
         hooked: is_hooked(&facts),
     }));
     Some(())
+}
+
+/// Bytes of a page, and in each bank. The latter follow from size, page and allocator for interleaved buffers, so
+/// equal ones in a row are asked once.
+///
+/// # Safety
+/// `buffer` is a live `Buffer` of the runtime with these facts.
+#[inline(always)]
+unsafe fn sizes(
+    readers: &Readers,
+    buffer: Buffer,
+    facts: &Facts,
+    place: Place,
+    allocator: Option<*const c_void>,
+) -> (u64, u64) {
+    // SAFETY: the caller's contract.
+    let page_size_bytes = unsafe { readers.page_size(buffer) };
+    let (Some(allocator), Place::Mesh(mesh_id), BufferLayout::Interleaved) = (allocator, place, facts.layout)
+    else {
+        // SAFETY: the caller's contract.
+        return (page_size_bytes, unsafe { readers.per_bank(buffer) });
+    };
+    let (buffer_type, size_bytes) = (facts.buffer_type.number(), facts.size_bytes);
+    let last = banked().get();
+    let this = Banked { allocator, mesh_id, buffer_type, size_bytes, page_size_bytes, ..last };
+    if this != last {
+        // SAFETY: the caller's contract.
+        banked().set(Banked { per_bank_bytes: unsafe { readers.per_bank(buffer) }, ..this });
+    }
+    (page_size_bytes, banked().get().per_bank_bytes)
 }
 
 /// `GraphTracker::track_deallocate(Buffer*)`.

@@ -128,15 +128,22 @@ impl Readers {
         None
     }
 
-    /// Bytes of a page, and bytes in each bank.
+    /// Bytes of a page.
     ///
     /// # Safety
     /// `buffer` is a live `Buffer` of the runtime.
-    pub unsafe fn sizes(&self, buffer: Buffer) -> (u64, u64) {
+    pub unsafe fn page_size(&self, buffer: Buffer) -> u64 {
         // SAFETY: the caller's contract.
-        let page_size = unsafe { (self.common.page_size)(buffer) };
+        unsafe { (self.common.page_size)(buffer) }
+    }
+
+    /// Bytes in each bank.
+    ///
+    /// # Safety
+    /// `buffer` is a live `Buffer` of the runtime.
+    pub unsafe fn per_bank(&self, buffer: Buffer) -> u64 {
         // SAFETY: the caller's contract.
-        (page_size, unsafe { (self.common.per_bank)(buffer) })
+        unsafe { (self.common.per_bank)(buffer) }
     }
 
     /// On how many cores a sharded buffer resides.
