@@ -10,10 +10,19 @@
 //
 // Compile with -fPIC or -fPIE, as compilers do by default: in other code a weak function is always null.
 //
-// All functions are thread-safe, never fail, keep errno, and do nothing when tracking is off. None of them
-// blocks, but for tt_memtrace_flush and tt_memtrace_mark, which wait a bounded time.
+// All functions are thread-safe, never fail, keep errno, and do nothing when tracking is off. None of them waits,
+// but for tt_memtrace_flush; the first event of a process also opens its capture. Whatever pointers point to is read
+// during the call and stays the caller's. Unknown numbers are recorded as they are; what cannot be read at all is
+// counted as refused in the capture.
+//
+// Once an event has been recorded, all may be called from signal handlers, but for those that say that they allocate
+// memory. An event from a handler that interrupted the recording of another one is counted as refused.
 
 #include <stdint.h>
+
+// The version of this interface, major << 16 | minor. A minor version adds functions, and fields at the end of
+// structs; a major one would change what is there.
+#define TT_MEMTRACE_ABI_VERSION (1 << 16)
 
 // Stands for "no number" where a field of 32 bits is optional.
 #define TT_MEMTRACE_NONE UINT32_MAX
@@ -39,6 +48,15 @@
 // `flags`: a view at another buffer's address, which holds nothing itself.
 #define TT_MEMTRACE_VIEW 1
 
+// `kind` of a kernel: of the program itself.
+#define TT_MEMTRACE_KERNEL_APPLICATION 0
+
+// `kind` of a kernel: of the fabric between chips.
+#define TT_MEMTRACE_KERNEL_FABRIC 1
+
+// `kind` of a kernel: of the command queues.
+#define TT_MEMTRACE_KERNEL_DISPATCH 2
+
 // A buffer on a mesh device, or on one device.
 typedef struct tt_memtrace_buffer {
   // `sizeof(tt_memtrace_buffer)`.
@@ -47,11 +65,12 @@ typedef struct tt_memtrace_buffer {
   uint32_t mesh_id;
   // The device (chip), if `mesh_id` is TT_MEMTRACE_NONE.
   uint32_t device_id;
-  // One of the memory types above.
+  // One of the memory types above. Other numbers are kept as given.
   uint32_t buffer_type;
-  // The runtime's TensorMemoryLayout: 0 interleaved, 1 single bank, 2 height, 3 width, 4 block sharded.
+  // The runtime's TensorMemoryLayout: 0 interleaved, 1 single bank, 2 height, 3 width, 4 block sharded. Other
+  // numbers are kept as given.
   uint32_t buffer_layout;
-  // TT_MEMTRACE_VIEW or 0.
+  // TT_MEMTRACE_VIEW or 0. Other bits are ignored.
   uint32_t flags;
   // Where it starts, the same on each device.
   uint64_t address;
@@ -101,54 +120,143 @@ typedef struct tt_memtrace_circular_buffer {
   uint64_t n_core_ranges;
 } tt_memtrace_circular_buffer;
 
+// The kernel binaries of a program.
+typedef struct tt_memtrace_kernel {
+  // `sizeof(tt_memtrace_kernel)`.
+  uint32_t struct_size;
+  // The mesh device, or TT_MEMTRACE_NONE: then `device_id` counts.
+  uint32_t mesh_id;
+  // The device (chip), if `mesh_id` is TT_MEMTRACE_NONE.
+  uint32_t device_id;
+  // One of the kinds above. Other numbers are kept as given.
+  uint32_t kind;
+  // The owning program, or TT_MEMTRACE_NONE64.
+  uint64_t program;
+  // Bytes of the binaries on one core.
+  uint64_t size_bytes;
+  // On how many cores.
+  uint64_t n_cores;
+} tt_memtrace_kernel;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
 
-// Records that a buffer occupies memory: call it after the allocator has answered.
+// Records that a buffer occupies memory: call it after the allocator has answered. A buffer whose `unique_id` is
+// live already is the same one, told again.
 //
-// `buffer` is read during the call only.
-//
-// # Safety
-// `buffer` is null or points to a struct of at least `struct_size` bytes.
-__attribute__((weak)) void tt_memtrace_track_allocate(const struct tt_memtrace_buffer *buffer);
-
-// Records that a buffer is about to give its memory back: call it before the allocator takes it.
-//
-// Only the place, `buffer_type`, `address`, `size_bytes` and `unique_id` are read.
+// Thread-safe; waits for nothing. `buffer` is read during the call only; if it is null, misaligned, or smaller than
+// this version's struct, the event is counted as refused. No-op when tracking is off.
 //
 // # Safety
 // `buffer` is null or points to a struct of at least `struct_size` bytes.
-__attribute__((weak)) void tt_memtrace_track_deallocate(const struct tt_memtrace_buffer *buffer);
+__attribute__((weak))
+void tt_memtrace_track_allocate(const struct tt_memtrace_buffer *buffer);
 
-// Records a circular buffer of a program: call it when the program is laid out.
+// Records that a buffer is about to give its memory back: call it before the allocator takes it. Only the place,
+// `buffer_type`, `address`, `size_bytes` and `unique_id` are read.
+//
+// Thread-safe; waits for nothing. `buffer` is read during the call only; if it is null, misaligned, or smaller than
+// this version's struct, the event is counted as refused. No-op when tracking is off.
+//
+// # Safety
+// `buffer` is null or points to a struct of at least `struct_size` bytes.
+__attribute__((weak))
+void tt_memtrace_track_deallocate(const struct tt_memtrace_buffer *buffer);
+
+// Records a circular buffer of a program: call it when the program is laid out. Without a `program`, it belongs to
+// the one that the runtime is laying out on this thread, where the library sees that.
+//
+// Thread-safe; waits for nothing; allocates memory for a set of cores that is new, so call it from no signal handler.
+// `cb` and its `core_ranges` are read during the call only. If `cb` is null, misaligned, or smaller than this
+// version's struct, the event is counted as refused; more than 4096 rectangles, or none at all, are recorded as no
+// cores. No-op when tracking is off.
 //
 // # Safety
 // `cb` is null or points to a struct of at least `struct_size` bytes whose `core_ranges` is null or points to
 // `n_core_ranges` rectangles.
-__attribute__((weak)) void tt_memtrace_track_allocate_cb(const struct tt_memtrace_circular_buffer *cb);
+__attribute__((weak))
+void tt_memtrace_track_allocate_cb(const struct tt_memtrace_circular_buffer *cb);
 
-// Records that the circular buffers of `program` (TT_MEMTRACE_NONE64: of every program) end on a device.
+// Records that the circular buffers of `program` (TT_MEMTRACE_NONE64: of every program) end on a mesh device, or on
+// one device if `mesh_id` is TT_MEMTRACE_NONE, or wherever they are if `device_id` is that, too. Inside a release by
+// the runtime that the library sees, TT_MEMTRACE_NONE64 stands for the program that is released.
+//
+// Thread-safe; waits for nothing. No-op when tracking is off.
 __attribute__((weak))
 void tt_memtrace_track_deallocate_cb(uint32_t mesh_id,
                                      uint32_t device_id,
                                      uint64_t program);
 
-// Records that a program is launched on a mesh device, or on one device.
+// Records that a program is launched on a mesh device, or on one device if `mesh_id` is TT_MEMTRACE_NONE.
+//
+// Thread-safe; waits for nothing. No-op when tracking is off.
 __attribute__((weak)) void tt_memtrace_track_program(uint32_t mesh_id, uint32_t device_id, uint64_t program);
 
-// Records that a named operation begins on this thread. `name` need not end in a zero byte.
+// Records that the kernel binaries of a program are loaded. They are not counted as memory: what the runtime loads
+// over time is not what a core holds.
+//
+// Thread-safe; waits for nothing. `kernel` is read during the call only; if it is null, misaligned, or smaller than
+// this version's struct, the event is counted as refused. No-op when tracking is off.
+//
+// # Safety
+// `kernel` is null or points to a struct of at least `struct_size` bytes.
+__attribute__((weak))
+void tt_memtrace_track_kernel_load(const struct tt_memtrace_kernel *kernel);
+
+// Records that the kernel binaries of `program` (TT_MEMTRACE_NONE64: of every program) are unloaded from a mesh
+// device, or from one device if `mesh_id` is TT_MEMTRACE_NONE.
+//
+// Thread-safe; waits for nothing. No-op when tracking is off.
+__attribute__((weak))
+void tt_memtrace_track_kernel_unload(uint32_t mesh_id,
+                                     uint32_t device_id,
+                                     uint64_t program);
+
+// Records that a named operation begins on this thread, with its arguments as text if `arguments` is not null. The
+// texts need not end in a zero byte; of both together, the first 15,296 bytes are kept.
+//
+// Thread-safe; waits for nothing. Both texts are read during the call only; one that is null or longer than 1 MiB is
+// recorded as an empty name, or as no arguments. No-op when tracking is off.
+//
+// # Safety
+// `name` is null or points to `name_length` bytes, `arguments` is null or points to `arguments_length` bytes.
+__attribute__((weak))
+void tt_memtrace_track_function_start(const char *name,
+                                      uint64_t name_length,
+                                      const char *arguments,
+                                      uint64_t arguments_length);
+
+// Records that the operation which began last on this thread, and has not ended, ends.
+//
+// Thread-safe; waits for nothing. No-op when tracking is off.
+__attribute__((weak)) void tt_memtrace_track_function_end(void);
+
+// Records that a named phase of this thread's work begins, such as "prefill". Phases nest. `name` need not end in a
+// zero byte; its first 15,296 bytes are kept.
+//
+// Thread-safe; waits for nothing. `name` is read during the call only; if it is null or longer than 1 MiB the name
+// is empty. No-op when tracking is off.
 //
 // # Safety
 // `name` is null or points to `length` bytes.
-__attribute__((weak)) void tt_memtrace_track_function_start(const char *name, uint64_t length);
+__attribute__((weak))
+void tt_memtrace_phase_begin(const char *name,
+                             uint64_t length);
 
-// Records that the operation which began last on this thread ends.
-__attribute__((weak)) void tt_memtrace_track_function_end(void);
-
-// Tells which devices a mesh device is made of: call it when it is opened, before its first buffer.
+// Records that the phase which began last on this thread, and has not ended, ends.
 //
-// `arch` is the runtime's number of the architecture: 2 Wormhole, 3 Blackhole.
+// Thread-safe; waits for nothing. No-op when tracking is off.
+__attribute__((weak)) void tt_memtrace_phase_end(void);
+
+// Tells which devices a mesh device is made of, row by row: call it when it is opened, before its first buffer. A
+// number stands for one mesh device of the process: to open it again records nothing.
+//
+// `arch` is the runtime's number of the architecture: 2 Wormhole, 3 Blackhole; others are kept as given.
+//
+// Thread-safe; waits for nothing; allocates memory, so call it from no signal handler. `device_ids` is read during
+// the call only; if it is null or of more than 4096 devices, the mesh device is recorded without devices. No-op when
+// tracking is off.
 //
 // # Safety
 // `device_ids` is null or points to `n_devices` numbers.
@@ -160,24 +268,88 @@ void tt_memtrace_track_mesh_open(uint32_t mesh_id,
                                  uint32_t cols,
                                  uint32_t arch);
 
-// Records that a mesh device has been closed, and with it everything on it.
-__attribute__((weak)) void tt_memtrace_track_mesh_close(uint32_t mesh_id);
+// Records that a mesh device has been closed, and with it everything on it. Call it once: the close that the library
+// sees by itself in a stock runtime is the same one.
+//
+// Thread-safe; waits for nothing. No-op when tracking is off.
+__attribute__((weak))
+void tt_memtrace_track_mesh_close(uint32_t mesh_id);
 
-// Records that an allocator gives up everything it holds, without a deallocation each.
-__attribute__((weak)) void tt_memtrace_track_sweep(uint64_t allocator);
+// Tells that a device (chip) which belongs to no mesh device is opened. Without it, the device is known from its
+// first event on.
+//
+// `arch` is the runtime's number of the architecture: 2 Wormhole, 3 Blackhole; others are kept as given.
+//
+// Thread-safe; waits for nothing; allocates memory, so call it from no signal handler. To open a device again
+// records nothing. No-op when tracking is off.
+__attribute__((weak))
+void tt_memtrace_track_device_open(uint32_t device_id,
+                                   uint32_t arch);
 
-// Puts a named mark into the capture and waits, at most a second, until it and all before it are written.
+// Records that a device (chip) which belongs to no mesh device has been closed, and with it everything that was
+// recorded for it alone.
+//
+// Thread-safe; waits for nothing. No-op when tracking is off.
+__attribute__((weak))
+void tt_memtrace_track_device_close(uint32_t device_id);
+
+// Records that an allocator gives up everything it holds, without a deallocation each. `allocator` is the number
+// that its buffers were given.
+//
+// Thread-safe; waits for nothing. No-op when tracking is off.
+__attribute__((weak))
+void tt_memtrace_track_sweep(uint64_t allocator);
+
+// Records that commands are captured into a trace from now on. `trace` is the runtime's number of the trace.
+//
+// Thread-safe; waits for nothing. No-op when tracking is off.
+__attribute__((weak))
+void tt_memtrace_track_trace_begin(uint32_t mesh_id,
+                                   uint32_t device_id,
+                                   uint64_t trace);
+
+// Records that the capture into a trace has ended: it can be replayed.
+//
+// Thread-safe; waits for nothing. No-op when tracking is off.
+__attribute__((weak)) void tt_memtrace_track_trace_end(uint32_t mesh_id, uint32_t device_id, uint64_t trace);
+
+// Records that a trace is given up. Its buffers report their own deallocations.
+//
+// Thread-safe; waits for nothing. No-op when tracking is off.
+__attribute__((weak))
+void tt_memtrace_track_trace_release(uint32_t mesh_id,
+                                     uint32_t device_id,
+                                     uint64_t trace);
+
+// Puts a named mark into the capture. It survives the process from now on; to read it in the file, call
+// `tt_memtrace_flush` first.
+//
+// Thread-safe; waits for nothing. `name` is read during the call only; its first 4096 bytes are kept. If it is null,
+// the event is counted as refused. No-op when tracking is off.
 //
 // # Safety
-// `name` is null or a string that ends in a zero byte; at most its first 4096 bytes are kept.
-__attribute__((weak)) void tt_memtrace_mark(const char *name);
+// `name` is null or a string that ends in a zero byte.
+__attribute__((weak))
+void tt_memtrace_mark(const char *name);
 
-// Waits until everything recorded so far is written, at most `timeout_ms`. Returns 0 if it is, 1 if time ran
-// out, 2 if nothing is being recorded.
-__attribute__((weak)) int tt_memtrace_flush(uint32_t timeout_ms);
+// Waits until everything recorded so far is written to the capture, at most `timeout_ms`. Returns 0 if it is, 1 if
+// time ran out, 2 if nothing is being recorded.
+//
+// Thread-safe. The only function that waits. Returns 2 at once when tracking is off.
+__attribute__((weak))
+int tt_memtrace_flush(uint32_t timeout_ms);
 
 // Returns 1 if events are recorded, or would be from the first one on; else 0.
+//
+// Thread-safe; waits for nothing.
 __attribute__((weak)) int tt_memtrace_is_enabled(void);
+
+// Returns the TT_MEMTRACE_ABI_VERSION of the loaded library. A caller can use what the header of that version, or of
+// an earlier minor one, declares.
+//
+// Thread-safe; waits for nothing; the same whether tracking is on or off.
+__attribute__((weak))
+uint32_t tt_memtrace_abi_version(void);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,138 +1,72 @@
-//! Every symbol that `include/tt_memtrace.h` declares, and nothing else.
+//! Every function that `include/tt_memtrace.h` declares, and nothing else. Its numbers and structs are in `types`,
+//! how arguments are read in `given`.
 //!
-//! For all of them: thread-safe; never fail; never block, but for `tt_memtrace_flush` and `tt_memtrace_mark`,
-//! which wait a bounded time; keep `errno`; pointers are read during the call only and may be null; a no-op
-//! when tracking is off. Values this version has no name for are recorded as given. Structs begin with their
-//! own size, so that a later version can add fields at the end.
+//! For all functions: thread-safe; never fail; only `tt_memtrace_flush` waits for anything but another thread's few
+//! instructions; keep `errno`; pointers are read during the call only and may be null; a no-op when tracking is off.
+//! Values this version has no name for are recorded as given; a call that gives nothing to record, because its
+//! struct or name cannot be read, is counted as refused.
+//!
+//! In the steady state only what defines something allocates memory: a mesh device, a device, a new set of cores.
+//! All else may be called from a signal handler, whatever that interrupted.
 
-use crate::{guard, interpose, pipeline};
+mod given;
+pub mod types;
+
+use crate::{guard, interpose, lifecycle, pipeline, state};
+use given::{place, read, some64};
 use std::ffi::{c_char, c_int};
-use std::mem::size_of;
 use std::time::Duration;
+use tt_memtrace_wire::record::{Kind, encode_text};
 use tt_memtrace_wire::{
-    Alloc, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Line, Mesh, Place, Range, SweepCause,
+    Alloc, BufferType, CbAlloc, CbDealloc, Dealloc, Device, Event, Kernel, Line, Mesh, Place, Range,
+    SweepCause, TraceStep,
+};
+use types::{
+    TT_MEMTRACE_ABI_VERSION, TT_MEMTRACE_NONE, TT_MEMTRACE_VIEW, tt_memtrace_buffer,
+    tt_memtrace_circular_buffer, tt_memtrace_kernel,
 };
 
-/// Stands for "no number" where a field of 32 bits is optional.
-pub const TT_MEMTRACE_NONE: u32 = u32::MAX;
-/// Stands for "no number" where a field of 64 bits is optional.
-pub const TT_MEMTRACE_NONE64: u64 = u64::MAX;
+/// More rectangles than a chip has cores, or more chips than a mesh has, are a mistake of the caller's: they are not
+/// read.
+const LONGEST_LIST: u64 = 4096;
+/// The bytes of a mark that are kept.
+const LONGEST_MARK: usize = 4096;
 
-/// `buffer_type`: the DRAM banks.
-pub const TT_MEMTRACE_DRAM: u32 = 0;
-/// `buffer_type`: the L1 memory of the worker cores.
-pub const TT_MEMTRACE_L1: u32 = 1;
-/// `buffer_type`: host memory that the device can reach.
-pub const TT_MEMTRACE_SYSTEM_MEMORY: u32 = 2;
-/// `buffer_type`: the small region of L1.
-pub const TT_MEMTRACE_L1_SMALL: u32 = 3;
-/// `buffer_type`: the region for captured commands.
-pub const TT_MEMTRACE_TRACE: u32 = 4;
-
-/// `flags`: a view at another buffer's address, which holds nothing itself.
-pub const TT_MEMTRACE_VIEW: u32 = 1;
-
-/// How long `tt_memtrace_mark` waits at most.
-const MARK_PATIENCE: Duration = Duration::from_secs(1);
-/// A list longer than this is a mistake of the caller's: it is not read.
-const LONGEST_LIST: u64 = 1 << 20;
-
-/// A buffer on a mesh device, or on one device.
-#[repr(C)]
-#[derive(Clone, Copy)]
-#[allow(non_camel_case_types, reason = "the name is the C name")]
-pub struct tt_memtrace_buffer {
-    /// `sizeof(tt_memtrace_buffer)`.
-    pub struct_size: u32,
-    /// The mesh device, or TT_MEMTRACE_NONE: then `device_id` counts.
-    pub mesh_id: u32,
-    /// The device (chip), if `mesh_id` is TT_MEMTRACE_NONE.
-    pub device_id: u32,
-    /// One of the memory types above.
-    pub buffer_type: u32,
-    /// The runtime's TensorMemoryLayout: 0 interleaved, 1 single bank, 2 height, 3 width, 4 block sharded.
-    pub buffer_layout: u32,
-    /// TT_MEMTRACE_VIEW or 0.
-    pub flags: u32,
-    /// Where it starts, the same on each device.
-    pub address: u64,
-    /// Logical bytes on one device.
-    pub size_bytes: u64,
-    /// Bytes of one page.
-    pub page_size_bytes: u64,
-    /// Bytes in each bank, aligned to pages.
-    pub per_bank_bytes: u64,
-    /// The runtime's own number of the buffer, or TT_MEMTRACE_NONE64.
-    pub unique_id: u64,
-    /// Any number that tells one allocator from another, or TT_MEMTRACE_NONE64.
-    pub allocator: u64,
-}
-
-/// A rectangle of cores; both corners belong to it.
-#[repr(C)]
-#[derive(Clone, Copy)]
-#[allow(non_camel_case_types, reason = "the name is the C name")]
-pub struct tt_memtrace_core_range {
-    /// The column of the first corner.
-    pub x0: u32,
-    /// The row of the first corner.
-    pub y0: u32,
-    /// The column of the last corner.
-    pub x1: u32,
-    /// The row of the last corner.
-    pub y1: u32,
-}
-
-/// A circular buffer of a program.
-#[repr(C)]
-#[derive(Clone, Copy)]
-#[allow(non_camel_case_types, reason = "the name is the C name")]
-pub struct tt_memtrace_circular_buffer {
-    /// `sizeof(tt_memtrace_circular_buffer)`.
-    pub struct_size: u32,
-    /// The mesh device, or TT_MEMTRACE_NONE: then `device_id` counts.
-    pub mesh_id: u32,
-    /// The device (chip), if `mesh_id` is TT_MEMTRACE_NONE.
-    pub device_id: u32,
-    /// Not 0 if it lies inside an existing L1 buffer and takes no memory of its own.
-    pub globally_allocated: u32,
-    /// The owning program, or TT_MEMTRACE_NONE64.
-    pub program: u64,
-    /// Where it starts on each core.
-    pub address: u64,
-    /// Bytes on each core.
-    pub size_bytes: u64,
-    /// The cores.
-    pub core_ranges: *const tt_memtrace_core_range,
-    /// The number of rectangles at `core_ranges`.
-    pub n_core_ranges: u64,
-}
-
-/// Records that a buffer occupies memory: call it after the allocator has answered.
+/// Records that a buffer occupies memory: call it after the allocator has answered. A buffer whose `unique_id` is
+/// live already is the same one, told again.
 ///
-/// `buffer` is read during the call only.
+/// Thread-safe; waits for nothing. `buffer` is read during the call only; if it is null, misaligned, or smaller than
+/// this version's struct, the event is counted as refused. No-op when tracking is off.
 ///
 /// # Safety
 /// `buffer` is null or points to a struct of at least `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tt_memtrace_track_allocate(buffer: *const tt_memtrace_buffer) {
     // SAFETY: the caller's contract.
-    unsafe { offer_buffer(buffer, alloc) };
+    unsafe { offer_buffer(buffer, Kind::Alloc, alloc) };
 }
 
-/// Records that a buffer is about to give its memory back: call it before the allocator takes it.
+/// Records that a buffer is about to give its memory back: call it before the allocator takes it. Only the place,
+/// `buffer_type`, `address`, `size_bytes` and `unique_id` are read.
 ///
-/// Only the place, `buffer_type`, `address`, `size_bytes` and `unique_id` are read.
+/// Thread-safe; waits for nothing. `buffer` is read during the call only; if it is null, misaligned, or smaller than
+/// this version's struct, the event is counted as refused. No-op when tracking is off.
 ///
 /// # Safety
 /// `buffer` is null or points to a struct of at least `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tt_memtrace_track_deallocate(buffer: *const tt_memtrace_buffer) {
     // SAFETY: the caller's contract.
-    unsafe { offer_buffer(buffer, dealloc) };
+    unsafe { offer_buffer(buffer, Kind::Dealloc, dealloc) };
 }
 
-/// Records a circular buffer of a program: call it when the program is laid out.
+/// Records a circular buffer of a program: call it when the program is laid out. Without a `program`, it belongs to
+/// the one that the runtime is laying out on this thread, where the library sees that.
+///
+/// Thread-safe; waits for nothing; allocates memory for a set of cores that is new, so call it from no signal handler.
+/// `cb` and its `core_ranges` are read during the call only. If `cb` is null, misaligned, or smaller than this
+/// version's struct, the event is counted as refused; more than 4096 rectangles, or none at all, are recorded as no
+/// cores. No-op when tracking is off.
 ///
 /// # Safety
 /// `cb` is null or points to a struct of at least `struct_size` bytes whose `core_ranges` is null or points to
@@ -141,14 +75,14 @@ pub unsafe extern "C" fn tt_memtrace_track_deallocate(buffer: *const tt_memtrace
 pub unsafe extern "C" fn tt_memtrace_track_allocate_cb(cb: *const tt_memtrace_circular_buffer) {
     guard::enter(|| {
         // SAFETY: the caller's contract.
-        let Some(cb) = (unsafe { read(cb) }) else { return };
+        let Some(cb) = (unsafe { read(cb) }) else { return refuse(Kind::CbAlloc) };
         // SAFETY: the caller's contract.
-        let ranges = unsafe { list(cb.core_ranges, cb.n_core_ranges) };
+        let ranges = unsafe { given::list(cb.core_ranges, cb.n_core_ranges, LONGEST_LIST) };
         let ranges = ranges.iter().map(|r| Range { x0: r.x0, y0: r.y0, x1: r.x1, y1: r.y1 }).collect();
         if let Some(pipeline) = pipeline::started() {
             interpose::circular_buffer(pipeline, ranges, |cores| CbAlloc {
                 place: place(cb.mesh_id, cb.device_id),
-                program: some64(cb.program),
+                program: some64(cb.program).or_else(interpose::owner),
                 cores,
                 address: cb.address,
                 size_bytes: cb.size_bytes,
@@ -158,43 +92,118 @@ pub unsafe extern "C" fn tt_memtrace_track_allocate_cb(cb: *const tt_memtrace_ci
     });
 }
 
-/// Records that the circular buffers of `program` (TT_MEMTRACE_NONE64: of every program) end on a device.
+/// Records that the circular buffers of `program` (TT_MEMTRACE_NONE64: of every program) end on a mesh device, or on
+/// one device if `mesh_id` is TT_MEMTRACE_NONE, or wherever they are if `device_id` is that, too. Inside a release by
+/// the runtime that the library sees, TT_MEMTRACE_NONE64 stands for the program that is released.
+///
+/// Thread-safe; waits for nothing. No-op when tracking is off.
 #[unsafe(no_mangle)]
 pub extern "C" fn tt_memtrace_track_deallocate_cb(mesh_id: u32, device_id: u32, program: u64) {
-    guard::enter(|| {
-        let place = Some(place(mesh_id, device_id));
-        offer(Event::CbDealloc(CbDealloc { place, program: some64(program) }));
-    });
+    let is_somewhere = mesh_id != TT_MEMTRACE_NONE || device_id != TT_MEMTRACE_NONE;
+    let place = is_somewhere.then(|| place(mesh_id, device_id));
+    let program = some64(program).or_else(interpose::owner);
+    offer(Event::CbDealloc(CbDealloc { place, program }));
 }
 
-/// Records that a program is launched on a mesh device, or on one device.
+/// Records that a program is launched on a mesh device, or on one device if `mesh_id` is TT_MEMTRACE_NONE.
+///
+/// Thread-safe; waits for nothing. No-op when tracking is off.
 #[unsafe(no_mangle)]
 pub extern "C" fn tt_memtrace_track_program(mesh_id: u32, device_id: u32, program: u64) {
-    guard::enter(|| offer(Event::ProgramRun { program, place: place(mesh_id, device_id) }));
+    offer(Event::ProgramRun { program, place: place(mesh_id, device_id) });
 }
 
-/// Records that a named operation begins on this thread. `name` need not end in a zero byte.
+/// Records that the kernel binaries of a program are loaded. They are not counted as memory: what the runtime loads
+/// over time is not what a core holds.
+///
+/// Thread-safe; waits for nothing. `kernel` is read during the call only; if it is null, misaligned, or smaller than
+/// this version's struct, the event is counted as refused. No-op when tracking is off.
+///
+/// # Safety
+/// `kernel` is null or points to a struct of at least `struct_size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tt_memtrace_track_kernel_load(kernel: *const tt_memtrace_kernel) {
+    // SAFETY: the caller's contract.
+    match unsafe { read(kernel) } {
+        Some(kernel) => offer(Event::KernelLoad(Kernel {
+            place: place(kernel.mesh_id, kernel.device_id),
+            kind: kernel.kind.into(),
+            program: some64(kernel.program),
+            size_bytes: kernel.size_bytes,
+            n_cores: kernel.n_cores,
+        })),
+        None => guard::enter(|| refuse(Kind::KernelLoad)),
+    }
+}
+
+/// Records that the kernel binaries of `program` (TT_MEMTRACE_NONE64: of every program) are unloaded from a mesh
+/// device, or from one device if `mesh_id` is TT_MEMTRACE_NONE.
+///
+/// Thread-safe; waits for nothing. No-op when tracking is off.
+#[unsafe(no_mangle)]
+pub extern "C" fn tt_memtrace_track_kernel_unload(mesh_id: u32, device_id: u32, program: u64) {
+    offer(Event::KernelUnload { place: place(mesh_id, device_id), program: some64(program) });
+}
+
+/// Records that a named operation begins on this thread, with its arguments as text if `arguments` is not null. The
+/// texts need not end in a zero byte; of both together, the first 15,296 bytes are kept.
+///
+/// Thread-safe; waits for nothing. Both texts are read during the call only; one that is null or longer than 1 MiB is
+/// recorded as an empty name, or as no arguments. No-op when tracking is off.
+///
+/// # Safety
+/// `name` is null or points to `name_length` bytes, `arguments` is null or points to `arguments_length` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tt_memtrace_track_function_start(
+    name: *const c_char,
+    name_length: u64,
+    arguments: *const c_char,
+    arguments_length: u64,
+) {
+    // SAFETY: the caller's contract.
+    let name = unsafe { given::text(name, name_length) };
+    // SAFETY: the caller's contract.
+    offer_text(Kind::OpBegin, name.unwrap_or_default(), unsafe { given::text(arguments, arguments_length) });
+}
+
+/// Records that the operation which began last on this thread, and has not ended, ends.
+///
+/// Thread-safe; waits for nothing. No-op when tracking is off.
+#[unsafe(no_mangle)]
+pub extern "C" fn tt_memtrace_track_function_end() {
+    offer(Event::OpEnd);
+}
+
+/// Records that a named phase of this thread's work begins, such as "prefill". Phases nest. `name` need not end in a
+/// zero byte; its first 15,296 bytes are kept.
+///
+/// Thread-safe; waits for nothing. `name` is read during the call only; if it is null or longer than 1 MiB the name
+/// is empty. No-op when tracking is off.
 ///
 /// # Safety
 /// `name` is null or points to `length` bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn tt_memtrace_track_function_start(name: *const c_char, length: u64) {
-    guard::enter(|| {
-        // SAFETY: the caller's contract.
-        let name = unsafe { list(name.cast::<u8>(), length) };
-        offer(Event::OpBegin { name: String::from_utf8_lossy(name).into_owned() });
-    });
+pub unsafe extern "C" fn tt_memtrace_phase_begin(name: *const c_char, length: u64) {
+    // SAFETY: the caller's contract.
+    offer_text(Kind::PhaseBegin, unsafe { given::text(name, length) }.unwrap_or_default(), None);
 }
 
-/// Records that the operation which began last on this thread ends.
-#[unsafe(no_mangle)]
-pub extern "C" fn tt_memtrace_track_function_end() {
-    guard::enter(|| offer(Event::OpEnd));
-}
-
-/// Tells which devices a mesh device is made of: call it when it is opened, before its first buffer.
+/// Records that the phase which began last on this thread, and has not ended, ends.
 ///
-/// `arch` is the runtime's number of the architecture: 2 Wormhole, 3 Blackhole.
+/// Thread-safe; waits for nothing. No-op when tracking is off.
+#[unsafe(no_mangle)]
+pub extern "C" fn tt_memtrace_phase_end() {
+    offer(Event::PhaseEnd);
+}
+
+/// Tells which devices a mesh device is made of, row by row: call it when it is opened, before its first buffer. A
+/// number stands for one mesh device of the process: to open it again records nothing.
+///
+/// `arch` is the runtime's number of the architecture: 2 Wormhole, 3 Blackhole; others are kept as given.
+///
+/// Thread-safe; waits for nothing; allocates memory, so call it from no signal handler. `device_ids` is read during
+/// the call only; if it is null or of more than 4096 devices, the mesh device is recorded without devices. No-op when
+/// tracking is off.
 ///
 /// # Safety
 /// `device_ids` is null or points to `n_devices` numbers.
@@ -209,7 +218,7 @@ pub unsafe extern "C" fn tt_memtrace_track_mesh_open(
 ) {
     guard::enter(|| {
         // SAFETY: the caller's contract.
-        let chips = unsafe { list(device_ids, n_devices) }.to_vec();
+        let chips = unsafe { given::list(device_ids, n_devices, LONGEST_LIST) }.to_vec();
         if let Some(pipeline) = pipeline::started() {
             pipeline.define(|defined| {
                 let arch = interpose::arch_name(arch);
@@ -220,42 +229,105 @@ pub unsafe extern "C" fn tt_memtrace_track_mesh_open(
     });
 }
 
-/// Records that a mesh device has been closed, and with it everything on it.
+/// Records that a mesh device has been closed, and with it everything on it. Call it once: the close that the library
+/// sees by itself in a stock runtime is the same one.
+///
+/// Thread-safe; waits for nothing. No-op when tracking is off.
 #[unsafe(no_mangle)]
 pub extern "C" fn tt_memtrace_track_mesh_close(mesh_id: u32) {
-    guard::enter(|| offer(Event::Close { mesh_id }));
-}
-
-/// Records that an allocator gives up everything it holds, without a deallocation each.
-#[unsafe(no_mangle)]
-pub extern "C" fn tt_memtrace_track_sweep(allocator: u64) {
-    guard::enter(|| offer(Event::Sweep { allocator, cause: SweepCause::Call }));
-}
-
-/// Puts a named mark into the capture and waits, at most a second, until it and all before it are written.
-///
-/// # Safety
-/// `name` is null or a string that ends in a zero byte; at most its first 4096 bytes are kept.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn tt_memtrace_mark(name: *const c_char) {
     guard::enter(|| {
-        if name.is_null() {
-            return;
-        }
-        // SAFETY: the caller's contract; at most 4096 bytes are read.
-        let length = unsafe { libc::strnlen(name, 4096) };
-        // SAFETY: `strnlen` has just read that many bytes.
-        let name = unsafe { std::slice::from_raw_parts(name.cast::<u8>(), length) };
-        let name = String::from_utf8_lossy(name).into_owned();
         if let Some(pipeline) = pipeline::started() {
-            pipeline.offer(&Event::Mark { name });
-            pipeline.flush(MARK_PATIENCE);
+            interpose::close_mesh(pipeline, mesh_id);
         }
     });
 }
 
-/// Waits until everything recorded so far is written, at most `timeout_ms`. Returns 0 if it is, 1 if time ran
-/// out, 2 if nothing is being recorded.
+/// Tells that a device (chip) which belongs to no mesh device is opened. Without it, the device is known from its
+/// first event on.
+///
+/// `arch` is the runtime's number of the architecture: 2 Wormhole, 3 Blackhole; others are kept as given.
+///
+/// Thread-safe; waits for nothing; allocates memory, so call it from no signal handler. To open a device again
+/// records nothing. No-op when tracking is off.
+#[unsafe(no_mangle)]
+pub extern "C" fn tt_memtrace_track_device_open(device_id: u32, arch: u32) {
+    guard::enter(|| {
+        if let Some(pipeline) = pipeline::started() {
+            pipeline.define(|defined| {
+                let is_new = defined.lone_devices.insert(device_id);
+                is_new.then(|| Line::Device(Device { chip: device_id, arch: interpose::arch_name(arch) }))
+            });
+        }
+    });
+}
+
+/// Records that a device (chip) which belongs to no mesh device has been closed, and with it everything that was
+/// recorded for it alone.
+///
+/// Thread-safe; waits for nothing. No-op when tracking is off.
+#[unsafe(no_mangle)]
+pub extern "C" fn tt_memtrace_track_device_close(device_id: u32) {
+    offer(Event::Close { place: Place::Chip(device_id) });
+}
+
+/// Records that an allocator gives up everything it holds, without a deallocation each. `allocator` is the number
+/// that its buffers were given.
+///
+/// Thread-safe; waits for nothing. No-op when tracking is off.
+#[unsafe(no_mangle)]
+pub extern "C" fn tt_memtrace_track_sweep(allocator: u64) {
+    if !interpose::is_sweeping(allocator) {
+        offer(Event::Sweep { allocator, cause: SweepCause::Call });
+    }
+}
+
+/// Records that commands are captured into a trace from now on. `trace` is the runtime's number of the trace.
+///
+/// Thread-safe; waits for nothing. No-op when tracking is off.
+#[unsafe(no_mangle)]
+pub extern "C" fn tt_memtrace_track_trace_begin(mesh_id: u32, device_id: u32, trace: u64) {
+    offer_trace(TraceStep::Begin, mesh_id, device_id, trace);
+}
+
+/// Records that the capture into a trace has ended: it can be replayed.
+///
+/// Thread-safe; waits for nothing. No-op when tracking is off.
+#[unsafe(no_mangle)]
+pub extern "C" fn tt_memtrace_track_trace_end(mesh_id: u32, device_id: u32, trace: u64) {
+    offer_trace(TraceStep::End, mesh_id, device_id, trace);
+}
+
+/// Records that a trace is given up. Its buffers report their own deallocations.
+///
+/// Thread-safe; waits for nothing. No-op when tracking is off.
+#[unsafe(no_mangle)]
+pub extern "C" fn tt_memtrace_track_trace_release(mesh_id: u32, device_id: u32, trace: u64) {
+    offer_trace(TraceStep::Release, mesh_id, device_id, trace);
+}
+
+/// Puts a named mark into the capture. It survives the process from now on; to read it in the file, call
+/// `tt_memtrace_flush` first.
+///
+/// Thread-safe; waits for nothing. `name` is read during the call only; its first 4096 bytes are kept. If it is null,
+/// the event is counted as refused. No-op when tracking is off.
+///
+/// # Safety
+/// `name` is null or a string that ends in a zero byte.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tt_memtrace_mark(name: *const c_char) {
+    if name.is_null() {
+        return guard::enter(|| refuse(Kind::Mark));
+    }
+    // SAFETY: the caller's contract; at most so many bytes are read.
+    let length = unsafe { libc::strnlen(name, LONGEST_MARK) };
+    // SAFETY: `strnlen` has just read that many bytes.
+    offer_text(Kind::Mark, unsafe { std::slice::from_raw_parts(name.cast(), length) }, None);
+}
+
+/// Waits until everything recorded so far is written to the capture, at most `timeout_ms`. Returns 0 if it is, 1 if
+/// time ran out, 2 if nothing is being recorded.
+///
+/// Thread-safe. The only function that waits. Returns 2 at once when tracking is off.
 #[unsafe(no_mangle)]
 pub extern "C" fn tt_memtrace_flush(timeout_ms: u32) -> c_int {
     let mut result = 2;
@@ -268,9 +340,20 @@ pub extern "C" fn tt_memtrace_flush(timeout_ms: u32) -> c_int {
 }
 
 /// Returns 1 if events are recorded, or would be from the first one on; else 0.
+///
+/// Thread-safe; waits for nothing.
 #[unsafe(no_mangle)]
 pub extern "C" fn tt_memtrace_is_enabled() -> c_int {
-    c_int::from(crate::state::is_on())
+    c_int::from(state::is_on() || lifecycle::load_early())
+}
+
+/// Returns the TT_MEMTRACE_ABI_VERSION of the loaded library. A caller can use what the header of that version, or of
+/// an earlier minor one, declares.
+///
+/// Thread-safe; waits for nothing; the same whether tracking is on or off.
+#[unsafe(no_mangle)]
+pub extern "C" fn tt_memtrace_abi_version() -> u32 {
+    TT_MEMTRACE_ABI_VERSION
 }
 
 /// The two events that come by the million: no more is done for them than must be.
@@ -280,13 +363,14 @@ pub extern "C" fn tt_memtrace_is_enabled() -> c_int {
 #[inline(always)]
 unsafe fn offer_buffer(
     buffer: *const tt_memtrace_buffer,
+    kind: Kind,
     event: impl Fn(&tt_memtrace_buffer) -> Event + Copy,
 ) {
     guard::enter_briefly(
         // SAFETY: the caller's contract.
-        |pipeline| unsafe { read(buffer) }.is_none_or(|buffer| pipeline.offer_briefly(&event(&buffer))),
+        |pipeline| unsafe { read(buffer) }.is_some_and(|buffer| pipeline.offer_briefly(&event(&buffer))),
         // SAFETY: the caller's contract.
-        || unsafe { offer_buffer_at_length(buffer, event) },
+        || unsafe { offer_buffer_at_length(buffer, kind, event) },
     );
 }
 
@@ -296,14 +380,14 @@ unsafe fn offer_buffer(
 #[inline(never)]
 unsafe fn offer_buffer_at_length(
     buffer: *const tt_memtrace_buffer,
+    kind: Kind,
     event: impl Fn(&tt_memtrace_buffer) -> Event,
 ) {
-    guard::enter(|| {
-        // SAFETY: the caller's contract.
-        if let Some(buffer) = unsafe { read(buffer) } {
-            offer(event(&buffer));
-        }
-    });
+    // SAFETY: the caller's contract.
+    match unsafe { read(buffer) } {
+        Some(buffer) => offer(event(&buffer)),
+        None => guard::enter(|| refuse(kind)),
+    }
 }
 
 #[inline(always)]
@@ -337,46 +421,33 @@ fn dealloc(buffer: &tt_memtrace_buffer) -> Event {
     })
 }
 
+fn offer_trace(step: TraceStep, mesh_id: u32, device_id: u32, trace: u64) {
+    offer(Event::Trace { step, place: place(mesh_id, device_id), trace });
+}
+
+#[inline(never)]
 fn offer(event: Event) {
+    guard::enter(|| {
+        if let Some(pipeline) = pipeline::started() {
+            pipeline.offer_at_length(&event);
+        }
+    });
+}
+
+/// Records a named event without a copy of its name: signal handlers must not allocate memory.
+#[inline(never)]
+fn offer_text(kind: Kind, name: &[u8], arguments: Option<&[u8]>) {
+    guard::enter(|| {
+        if let Some(pipeline) = pipeline::started() {
+            pipeline.offer_encoded(&encode_text(kind, name, arguments));
+        }
+    });
+}
+
+/// Counts an event that gives nothing to record.
+#[cold]
+fn refuse(kind: Kind) {
     if let Some(pipeline) = pipeline::started() {
-        pipeline.offer(&event);
+        pipeline.spool.count_dropped(kind as usize);
     }
-}
-
-fn place(mesh_id: u32, device_id: u32) -> Place {
-    if mesh_id == TT_MEMTRACE_NONE { Place::Chip(device_id) } else { Place::Mesh(mesh_id) }
-}
-
-fn some64(value: u64) -> Option<u64> {
-    Some(value).filter(|value| *value != TT_MEMTRACE_NONE64)
-}
-
-/// Copies a struct that begins with its own size. `None` if the caller's is smaller than this version's.
-///
-/// # Safety
-/// `at` is null or points to as many bytes as its first field, a u32, says.
-unsafe fn read<T: Copy>(at: *const T) -> Option<T> {
-    if at.is_null() || !at.is_aligned() {
-        return None;
-    }
-    // SAFETY: every struct begins with its size, which the caller's contract covers.
-    let size = unsafe { at.cast::<u32>().read() };
-    if usize::try_from(size).ok()? < size_of::<T>() {
-        return None;
-    }
-    // SAFETY: the struct is at least as large as ours, and what it holds are plain numbers and pointers.
-    Some(unsafe { at.read() })
-}
-
-/// The items of a list; none if it is null, misaligned or absurdly long.
-///
-/// # Safety
-/// `at` is null or points to `length` items that live as long as the call.
-unsafe fn list<'a, T>(at: *const T, length: u64) -> &'a [T] {
-    if at.is_null() || !at.is_aligned() || length > LONGEST_LIST {
-        return &[];
-    }
-    let length = usize::try_from(length).unwrap_or(0);
-    // SAFETY: the caller's contract.
-    unsafe { std::slice::from_raw_parts(at, length) }
 }

@@ -1,8 +1,8 @@
 //! What every entry passes through, so that the host never notices us.
 
 use crate::pipeline::{self, Pipeline};
-use crate::spool;
 use crate::state::{self, State};
+use crate::{lifecycle, spool};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs `record` unless recording is off or this thread is already inside: then the runtime is answering a
@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// called from within `record`: its exceptions must pass.
 #[inline(always)]
 pub fn enter(record: impl FnOnce()) {
-    if !state::is_on() {
+    if !state::is_on() && !lifecycle::load_early() {
         return;
     }
     if !spool::enter() {
@@ -34,7 +34,7 @@ pub fn enter(record: impl FnOnce()) {
 #[inline(always)]
 pub fn enter_briefly(record: impl FnOnce(&'static Pipeline) -> bool, at_length: impl FnOnce()) {
     let state = state::get();
-    if matches!(state, State::Off | State::Stopped) {
+    if matches!(state, State::Off | State::Stopped) && !lifecycle::load_early() {
         return;
     }
     let Some(pipeline) = pipeline::current().filter(|_| state == State::Running) else { return at_length() };

@@ -16,7 +16,8 @@ mod symbols;
 use crate::pipeline::Pipeline;
 use tt_memtrace_wire::{CbAlloc, Cores, Event, Line, Range, Runtime};
 
-pub use devices::arch_name;
+pub use devices::{arch_name, close_mesh, is_sweeping};
+pub use programs::owner;
 
 /// The runtime that calls us, once it has.
 pub fn runtime() -> Option<Runtime> {

@@ -9,7 +9,8 @@
 //! 3. [`state`] says whether anything is recorded at all. The first event of a process starts the recording:
 //!    [`config`] is read, [`output`] picks the file, [`process`] fills its header.
 //! 4. [`pipeline`] defines what the event names, and leaves it in the [`spool`]: 64 bytes of shared memory with a
-//!    clock reading that gives it its place in the process's one order. The call returns.
+//!    clock reading that gives it its place in the process's one order. What a push needs to know lies in the
+//!    thread's own lines ([`thread`]). The call returns.
 //! 5. [`worker`], the only thread of ours, sorts the events, numbers them and writes them through [`sink`].
 //! 6. [`lifecycle`] is everything that runs outside the host's own calls: load, fork, exit.
 //!

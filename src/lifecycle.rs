@@ -12,6 +12,9 @@ use tt_memtrace_wire::{Ending, Event, Parent};
 /// How long the end of a process may wait for the last records.
 const EXIT_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Whether the switch was looked at.
+static IS_LOADED: AtomicBool = AtomicBool::new(false);
+
 /// The process that the pipeline belongs to. A `vfork` child shares our memory and must find out that it is
 /// not that process before it ends.
 static OWNER: AtomicU32 = AtomicU32::new(0);
@@ -38,7 +41,27 @@ thread_local! {
 /// Runs when the library is loaded, in every process of the run: compilers and shells, too. It starts no
 /// thread, opens nothing and prints nothing; if the switch is off it does not even register anything.
 #[ctor::ctor(unsafe)]
-fn load() {
+fn at_load() {
+    load();
+}
+
+/// For a call that comes before [`at_load`]: from the constructor of another library of the host, which the loader
+/// may run first. True if the switch is on and that was not known yet.
+#[cold]
+pub fn load_early() -> bool {
+    load() && state::is_on()
+}
+
+/// True the first time.
+fn load() -> bool {
+    let is_first = !IS_LOADED.swap(true, Ordering::Relaxed);
+    if is_first {
+        look_at_switch();
+    }
+    is_first
+}
+
+fn look_at_switch() {
     // SAFETY: both arguments are strings that end in a zero byte; nobody changes the environment this early.
     let value = unsafe { libc::getenv(config::SWITCH.as_ptr()) };
     if value.is_null() {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
-use tt_memtrace_wire::record::{self, encode, encode_alloc, encode_dealloc, encode_definition};
+use tt_memtrace_wire::record::{self, Encoded, encode, encode_alloc, encode_dealloc, encode_definition};
 use tt_memtrace_wire::{Cores, Ending, Event, Line, Mesh, Place, Range};
 
 /// How long an event waits for another thread that is starting the recording.
@@ -38,6 +38,10 @@ pub struct Pipeline {
 pub struct Defined {
     /// Mesh devices.
     pub meshes: HashSet<u32>,
+    /// Mesh devices that were closed.
+    pub closed: HashSet<u32>,
+    /// Devices that were opened to be used alone.
+    pub lone_devices: HashSet<u32>,
     /// Allocators, each with the mesh device it served.
     pub allocators: HashSet<(u64, u32)>,
     /// Sets of cores; the number is the position, from 1.
@@ -76,8 +80,13 @@ fn start_or_poll() -> Option<&'static Pipeline> {
     loop {
         match state::get() {
             State::Running => return current(),
-            State::Idle if state::change(State::Idle, State::Starting) => start(),
-            State::Idle | State::Starting if Instant::now() < deadline => {
+            // A signal handler that left a start by a jump would leave all other threads waiting for its end.
+            State::Idle => lifecycle::with_signals_blocked(|| {
+                if state::change(State::Idle, State::Starting) {
+                    start();
+                }
+            }),
+            State::Starting if Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_micros(50));
             }
             _ => return None,
@@ -163,14 +172,20 @@ impl Pipeline {
         slot.is_some_and(|slot| is_ready && self.spool.push_here(&slot))
     }
 
+    /// The same for any event, and for one that comes seldom: one call, no code of its own where it is made.
     #[inline(never)]
-    fn offer_at_length(&self, event: &Event) {
-        let encoded = encode(event, 0, |number| self.spool.allocator_position(number));
+    pub fn offer_at_length(&self, event: &Event) {
+        self.offer_encoded(&encode(event, 0, |number| self.spool.allocator_position(number)));
+    }
+
+    /// Records an event that happens now, from its record.
+    #[inline(never)]
+    pub fn offer_encoded(&self, encoded: &Encoded<'_>) {
         if self.has_unsent.load(Ordering::Relaxed) && !self.send_definitions() {
             self.spool.count_dropped(record::kind_number(&encoded.slot));
             return;
         }
-        self.spool.push(&encoded);
+        self.spool.push(encoded);
     }
 
     /// Runs `define` with the definitions made so far; what it returns is added before any later event.
@@ -179,16 +194,21 @@ impl Pipeline {
     pub fn define(&self, define: impl FnOnce(&mut Defined) -> Option<Line>) {
         let mut defined = lock(&self.defined);
         if let Some(line) = define(&mut defined) {
-            let mut bytes = Vec::new();
-            line.write_to(&mut bytes);
-            if bytes.len() > record::MOST_TAIL {
-                bytes.clear();
-                without_list(line).write_to(&mut bytes);
-            }
-            if !defined.unsent.is_empty() || !self.spool.push(&encode_definition(&bytes)) {
-                defined.unsent.push(bytes);
-                self.has_unsent.store(true, Ordering::Relaxed);
-            }
+            self.send_definition(&mut defined, line);
+        }
+    }
+
+    #[inline(never)]
+    fn send_definition(&self, defined: &mut Defined, line: Line) {
+        let mut bytes = Vec::new();
+        line.write_to(&mut bytes);
+        if bytes.len() > record::MOST_TAIL {
+            bytes.clear();
+            without_list(line).write_to(&mut bytes);
+        }
+        if !defined.unsent.is_empty() || !self.spool.push(&encode_definition(&bytes)) {
+            defined.unsent.push(bytes);
+            self.has_unsent.store(true, Ordering::Relaxed);
         }
     }
 

@@ -160,4 +160,23 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\n");
         assert_eq!(std::fs::read(folder.path().join("theirs")).unwrap(), b"");
     }
+
+    #[test]
+    fn a_spill_file_that_cannot_be_emptied_is_not_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, away) = (folder.path().join("x.jsonl.spill"), folder.path().join("away"));
+        let mut spill = Spill::new(&folder.path().join("x.jsonl"), 1 << 20);
+        assert!(spill.append(0, &[7; 640]));
+
+        std::fs::rename(&path, &away).unwrap();
+        spill.empty();
+        std::fs::rename(&away, &path).unwrap();
+        // A reader would take the old length for the end of this write.
+        assert!(!spill.append(0, &[8; 64]));
+        assert_eq!(std::fs::read(&path).unwrap(), [7; 640]);
+
+        spill.empty();
+        assert!(spill.append(0, &[9; 64]));
+        assert_eq!(std::fs::read(&path).unwrap(), [9; 64]);
+    }
 }

@@ -394,10 +394,15 @@ unsafe fn write_tail(first: *mut u64, n: usize, tail: &Tail<'_>) {
         Tail::None => {}
         // SAFETY: the second slot is the caller's.
         Tail::Slot(slot) => unsafe { second.cast::<record::Slot>().write(*slot) },
-        Tail::Bytes(bytes) => {
-            let length = bytes.len().min((n - 1) * record::BYTES);
+        Tail::Bytes(name, more) => {
+            let room = (n - 1) * record::BYTES;
+            let n_name = name.len().min(room);
             // SAFETY: the slots behind the first one are the caller's, and hold that many bytes.
-            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), second.cast(), length) };
+            unsafe { ptr::copy_nonoverlapping(name.as_ptr(), second.cast(), n_name) };
+            // SAFETY: as above.
+            let behind = unsafe { second.cast::<u8>().add(n_name) };
+            // SAFETY: as above: what is left of the room.
+            unsafe { ptr::copy_nonoverlapping(more.as_ptr(), behind, more.len().min(room - n_name)) };
         }
     }
 }

@@ -82,7 +82,7 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
 fn begin(file: std::fs::File, path: &Path, header: Header, spool: &Spool) -> io::Result<Sink> {
     let mut sink = Sink::new(file, path.to_owned())?;
     let mut line = Vec::new();
-    Line::Header(header).write_to(&mut line);
+    Line::Header(Box::new(header)).write_to(&mut line);
     // Before the file has it: whoever completes the capture of a process that is killed here keeps its header.
     spool.store(DURABLE, line.len() as u64);
     lifecycle::without_signals_of_writing(|| sink.write(&line))?;

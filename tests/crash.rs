@@ -417,7 +417,7 @@ impl Death {
         else {
             panic!("no header in {text}")
         };
-        header
+        *header
     }
 
     fn spool(&self) -> PathBuf {
@@ -552,7 +552,7 @@ fn a_spool_in_a_write(path: &Path, n: u64) -> (Vec<u8>, Vec<u8>) {
     let pid = gone.id();
     gone.wait_with_output().unwrap();
     let mut header = Vec::new();
-    Line::Header(Header {
+    Line::Header(Box::new(Header {
         version: tt_memtrace_wire::version::CURRENT,
         tool: "0.1.0".into(),
         pid,
@@ -569,7 +569,7 @@ fn a_spool_in_a_write(path: &Path, n: u64) -> (Vec<u8>, Vec<u8>) {
         stacks: "none".into(),
         spool: Some(path.to_str().unwrap().into()),
         parent: None,
-    })
+    }))
     .write_to(&mut header);
 
     let layout = Layout { n_segments: 2, n_slots: 512, n_small: 0 };

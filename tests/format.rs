@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use support::{complaint, project, schema};
 use tt_memtrace_wire::{
-    Alloc, Allocator, Bank, BufferType, CbAlloc, CbDealloc, Cores, Dealloc, Ending, Event, Footer, Header,
-    Line, Lost, Mesh, Parent, Place, Range, Recovery, Runtime, Stamp, SweepCause, version,
+    Alloc, Allocator, Bank, BufferType, CbAlloc, CbDealloc, Cores, Dealloc, Device, Ending, Event, Footer,
+    Header, Kernel, Line, Lost, Mesh, Parent, Place, Range, Recovery, Runtime, Stamp, SweepCause, TraceStep,
+    version,
 };
 
 #[test]
@@ -44,6 +45,7 @@ fn a_key_too_many_a_key_too_few_and_a_wrong_type_are_all_caught() {
             let is_optional = match value["kind"].as_str() {
                 Some("cb_dealloc") => key == "mesh_id" || key == "chip",
                 Some("alloc") => key == "cores",
+                Some("op_begin") => key == "arguments",
                 _ => false,
             };
             assert_eq!(complaint(&without.to_string()).is_none(), is_optional, "{without}");
@@ -139,7 +141,7 @@ fn lines(number: u64, optional: Option<u64>) -> Vec<Line> {
     let bank =
         Bank { buffer_type: small.into(), n_banks: small, bank_size_bytes: number, base_address: optional };
     lines.extend([
-        Line::Header(header(number, optional)),
+        Line::Header(Box::new(header(number, optional))),
         Line::Mesh(Mesh {
             mesh_id: small,
             chips: vec![small],
@@ -147,6 +149,7 @@ fn lines(number: u64, optional: Option<u64>) -> Vec<Line> {
             cols: small,
             arch: format!("arch_{small}"),
         }),
+        Line::Device(Device { chip: small, arch: "wormhole_b0".into() }),
         Line::Allocator(Allocator {
             allocator: number,
             mesh_id: small,
@@ -233,11 +236,24 @@ fn events(number: u64, optional: Option<u64>) -> Vec<Event> {
         Event::CbDealloc(CbDealloc { place: optional.map(|_| place), program: optional }),
         Event::ProgramRun { program: number, place },
         Event::Sweep { allocator: number, cause: SweepCause::Exit },
-        Event::Close { mesh_id: small },
+        Event::Close { place },
         Event::Fork { token: number },
         Event::Mark { name: "\u{fffd}\u{1}".into() },
-        Event::OpBegin { name: String::new() },
+        Event::OpBegin { name: String::new(), arguments: optional.map(|_| "(\"x\", 1)".into()) },
         Event::OpEnd,
+        Event::PhaseBegin { name: "prefill".into() },
+        Event::PhaseEnd,
+        Event::KernelLoad(Kernel {
+            place,
+            kind: small.into(),
+            program: optional,
+            size_bytes: number,
+            n_cores: number,
+        }),
+        Event::KernelUnload { place, program: optional },
+        Event::Trace { step: TraceStep::Begin, place, trace: number },
+        Event::Trace { step: TraceStep::End, place, trace: number },
+        Event::Trace { step: TraceStep::Release, place, trace: number },
         Event::Lost(Lost { dropped: number }),
     ]
 }

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use support::{Bench, Outcome, compile, project};
 use tt_memtrace_wire::{Event, Line, Place};
 
@@ -68,4 +69,64 @@ fn fields_that_do_not_fit_together_are_one_line_and_nothing_is_recorded() {
           on, unrecorded"]
     );
     assert!(bench.captures().is_empty());
+}
+
+const N: u64 = 8 * 200;
+
+/// What was recorded of eight threads' buffers and one program, where the runtime was built with these definitions,
+/// by kind.
+fn through_both_doors(definitions: &[&str], has_extension: bool) -> (Bench, BTreeMap<&'static str, u64>) {
+    let bench = Bench::new();
+    let library = bench.path("libtt_metal.so");
+    let include = project("include");
+    let mut flags = vec!["-std=c++17", "-O1", "-fPIC", "-shared", "-I", include.to_str().unwrap()];
+    flags.extend(["-DACCESSORS"].iter().chain(definitions));
+    compile("c++", &flags, &project("tests/c/fake_runtime.cpp"), &library).unwrap();
+    let extension = bench.path("libextension.so");
+    compile("cc", &["-fPIC", "-shared"], &project("tests/c/marked_extension.c"), &extension).unwrap();
+    let extension = if has_extension { extension.into_os_string() } else { "".into() };
+    let each = (N / 8).to_string();
+    bench.program("uses_both_doors.c").args([library.as_os_str(), &extension, each.as_ref()]).run().quiet();
+    let capture = bench.capture();
+    assert_eq!(capture.lost(), (0, 0));
+    let mut counts = BTreeMap::new();
+    for (_, event) in capture.events() {
+        *counts.entry(event.kind()).or_default() += 1;
+    }
+    (bench, counts)
+}
+
+fn once_each() -> BTreeMap<&'static str, u64> {
+    let program = ["cb_alloc", "program_run", "cb_dealloc", "sweep", "close"].map(|kind| (kind, 1));
+    [("alloc", N), ("dealloc", N)].into_iter().chain(program).collect()
+}
+
+#[test]
+fn a_stock_runtime_is_followed_by_its_hooks_whatever_an_extension_says() {
+    for has_extension in [false, true] {
+        assert_eq!(through_both_doors(&[], has_extension).1, once_each());
+    }
+}
+
+#[test]
+fn a_marked_runtime_is_recorded_once_whichever_thread_comes_first() {
+    let (bench, counts) = through_both_doors(&["-DPATCHED", "-DMARKED"], true);
+    assert_eq!(counts, once_each());
+    // The hooks tell the program, which the runtime does not name where it reports circular buffers.
+    let capture = bench.capture();
+    let programs = capture.events().filter_map(|(_, event)| match event {
+        Event::CbAlloc(cb) => Some(cb.program),
+        Event::CbDealloc(cb) => Some(cb.program),
+        _ => None,
+    });
+    assert_eq!(programs.collect::<Vec<_>>(), [Some(11), Some(11)]);
+}
+
+#[test]
+fn calls_without_the_marker_only_add_and_the_ledger_has_each_buffer_once() {
+    let (bench, counts) = through_both_doors(&["-DPATCHED"], false);
+    assert_eq!((counts["alloc"], counts["dealloc"]), (2 * N, 2 * N));
+    // Sweep and close are the same ones, seen from inside and from outside.
+    assert_eq!((counts["sweep"], counts["close"]), (1, 1));
+    drop(bench);
 }

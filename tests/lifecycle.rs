@@ -235,17 +235,7 @@ fn a_host_that_closes_every_descriptor_and_removes_the_capture_keeps_its_own_fil
     assert_eq!((outcome.stdout.as_str(), outcome.said().len()), ("", 1), "{outcome:#?}");
     assert!(outcome.status.success(), "{outcome:#?}");
     assert_eq!(std::fs::read_to_string(bench.path("theirs")).unwrap(), "x".repeat(20));
-    forget_spool_of(outcome.pid);
-}
-
-/// Removes the spool of a process whose capture is gone, so that nothing names it any more.
-fn forget_spool_of(pid: u32) {
-    let prefix = format!("tt-memtrace-{pid}-");
-    for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&prefix) {
-            std::fs::remove_file(entry.path()).unwrap();
-        }
-    }
+    outcome.forget_spool();
 }
 
 #[test]

@@ -27,7 +27,7 @@ extern "C-unwind" fn disable_and_clear_program_cache(mesh: *mut c_void) {
 
 fn clear(real: &Real<Clear>, mesh: *mut c_void) {
     let Some(real) = real.get() else { return };
-    offer(&Event::OpBegin { name: OP.to_owned() });
+    offer(&Event::OpBegin { name: OP.to_owned(), arguments: None });
     let op = Op;
     // SAFETY: the argument is passed on as it came.
     unsafe { real(mesh) };
@@ -46,7 +46,7 @@ impl Drop for Op {
 fn offer(event: &Event) {
     guard::enter(|| {
         if let Some(pipeline) = pipeline::running_or_inherited() {
-            pipeline.offer(event);
+            pipeline.offer_at_length(event);
         }
     });
 }

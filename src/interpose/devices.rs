@@ -301,6 +301,8 @@ fn unsigned(value: c_int) -> u32 {
 
 thread_local! {
     static IS_CLOSING: Cell<bool> = const { Cell::new(false) };
+    /// The allocator whose sweep is under way on this thread.
+    static SWEEPING: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
 /// `MeshDevice::close() -> bool`. Closed is only what returned: closing may throw.
@@ -319,10 +321,22 @@ extern "C-unwind" fn mesh_close(mesh: *mut c_void) -> bool {
     drop(closing);
     guard::enter(|| {
         if let (Some(pipeline), Some(mesh_id)) = (pipeline::running(), mesh_id) {
-            pipeline.offer(&Event::Close { mesh_id });
+            close_mesh(pipeline, mesh_id);
         }
     });
     result
+}
+
+/// Records that a mesh device was closed, once: a patched runtime says it through the C interface as well.
+pub fn close_mesh(pipeline: &Pipeline, mesh_id: u32) {
+    let mut is_new = false;
+    pipeline.define(|defined| {
+        is_new = defined.closed.insert(mesh_id);
+        None
+    });
+    if is_new {
+        pipeline.offer(&Event::Close { place: Place::Mesh(mesh_id) });
+    }
 }
 
 /// `AllocatorImpl::deallocate_buffers()`: everything of one allocator is gone, without a deallocation each.
@@ -341,8 +355,14 @@ extern "C-unwind" fn deallocate_buffers(allocator: *mut c_void) {
             pipeline.offer(&Event::Sweep { allocator: number(allocator), cause });
         }
     });
+    let _sweeping = Restore::set(&SWEEPING, Some(number(allocator)));
     // SAFETY: the arguments are passed on as they came.
     unsafe { real(allocator) };
+}
+
+/// Whether that sweep has been recorded: a patched runtime says it through the C interface as well.
+pub fn is_sweeping(allocator: u64) -> bool {
+    SWEEPING.get() == Some(allocator)
 }
 
 /// Sets a thread-local for as long as it lives, also when an exception passes.

@@ -4,7 +4,7 @@
 //! whose offsets were the same from 0.60 to 0.78. Nothing is trusted: the first buffer must prove that the
 //! facts fit together, or recording ends there with one line.
 
-use super::real::real;
+use super::real::{self, real};
 use super::symbols::asked;
 use crate::report::{self, Level};
 use crate::state::{self, State};
@@ -81,11 +81,11 @@ static READERS: OnceBox<Option<Readers>> = OnceBox::new();
 static IS_PROVEN: AtomicBool = AtomicBool::new(false);
 
 impl Readers {
-    /// The readers for the loaded runtime. `None` if a symbol is missing: then recording is off, and the
-    /// reason was said.
+    /// The readers for the loaded runtime. `None` if it reports its buffers itself, or if a symbol is missing: then
+    /// recording is off, and the reason was said.
     pub fn get() -> Option<&'static Self> {
-        let readers = READERS.get_or_init(|| Box::new(Self::find().map_err(missing).ok()));
-        readers.as_ref()
+        let find = || if real::is_patched() { None } else { Self::find().map_err(missing).ok() };
+        READERS.get_or_init(|| Box::new(find())).as_ref()
     }
 
     fn find() -> Result<Self, &'static CStr> {

@@ -5,7 +5,7 @@
 //! the release, whose device may be gone already: it is looked up among those seen and never touched.
 
 use super::devices::{self, Device, Restore};
-use super::real::{Real, real};
+use super::real::{Real, is_patched, real};
 use super::symbols::{asked, interposed};
 use crate::guard;
 use crate::pipeline::{self, Pipeline};
@@ -49,7 +49,7 @@ extern "C-unwind" fn track_program(tracker: Tracker, program: *mut c_void, devic
         // SAFETY: the arguments are passed on as they came.
         unsafe { real(tracker, program, device) };
     }
-    guard::enter(|| {
+    record(|| {
         // SAFETY: the runtime calls us with a live program, which begins with a pointer to its `ProgramImpl`.
         let program = unsafe { program.cast::<ProgramImpl>().read() };
         // SAFETY: as above.
@@ -102,7 +102,7 @@ extern "C-unwind" fn track_allocate_cb(
         // SAFETY: the arguments are passed on as they came.
         unsafe { real(tracker, cores, address, size_bytes, globally_allocated, device) };
     }
-    guard::enter(|| {
+    record(|| {
         let Some(pipeline) = pipeline::started() else { return };
         // SAFETY: the runtime calls us with a live device.
         let Some(place) = (unsafe { devices::place(pipeline, device) }) else { return };
@@ -131,7 +131,7 @@ extern "C-unwind" fn track_deallocate_cb(tracker: Tracker, device: Device) {
         // SAFETY: the arguments are passed on as they came.
         unsafe { real(tracker, device) };
     }
-    guard::enter(|| {
+    record(|| {
         let Some(pipeline) = pipeline::running() else { return };
         let (place, program) = (seen_place(pipeline, device), OWNER.get());
         // With neither there is nothing to say: it would release everything everywhere.
@@ -152,12 +152,27 @@ extern "C-unwind" fn program_destructor(program: ProgramImpl) {
     let id = is_recording.then(|| unsafe { id(program) }).flatten();
     // SAFETY: the arguments are passed on as they came.
     unsafe { real(program) };
-    guard::enter(|| {
+    record(|| {
         // Empty programs end all the time: only those whose buffers nobody released are worth an event.
         if let (Some(pipeline), Some(_)) = (pipeline::running(), id)
             && forget(pipeline, id)
         {
             pipeline.offer(&Event::CbDealloc(CbDealloc { place: None, program: id }));
+        }
+    });
+}
+
+/// The program whose circular buffers are being laid out or released on this thread. A patched runtime reports these
+/// through the C interface, from a place where the program is not known.
+pub fn owner() -> Option<u64> {
+    OWNER.get()
+}
+
+/// Records what a hook of this file saw, unless the runtime reports it itself.
+fn record(what: impl FnOnce()) {
+    guard::enter(|| {
+        if !is_patched() {
+            what();
         }
     });
 }

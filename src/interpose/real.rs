@@ -4,6 +4,7 @@
 //! Python loads them with `RTLD_LOCAL`, so neither `RTLD_NEXT` nor `RTLD_DEFAULT` sees them. A look-up that
 //! came back with our own function would call itself for ever; that is checked.
 
+use once_cell::race::OnceBox;
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::marker::PhantomData;
 use std::ptr;
@@ -57,6 +58,24 @@ impl<F: Copy> Real<F> {
 /// The address of an object of the runtime, or null.
 pub fn object(name: &CStr) -> *const c_void {
     find(name)
+}
+
+/// Whether the runtime was built with our C++ adapter (`include/tt_memtrace.hpp`), which defines the marker in the
+/// runtime's own library. Then its buffers, circular buffers and programs come through the C interface, and the hooks
+/// for them are off: each event comes through one door.
+///
+/// Only the runtime's library and what that needs is asked: an extension with a marker of its own says nothing about
+/// the runtime. The answer is the same at each call, whichever thread asks first: by the time the runtime calls a
+/// hook, the library is there.
+pub fn is_patched() -> bool {
+    const MARKER: &CStr = c"tt_memtrace_patched_runtime";
+    static ANSWER: OnceBox<bool> = OnceBox::new();
+    *ANSWER.get_or_init(|| {
+        let has_marker = |library| !symbol(library, MARKER).is_null();
+        let function = find(super::symbols::interposed::TRACK_ALLOCATE);
+        let holder = file_of(function).map_or(ptr::null_mut(), open_if_loaded);
+        Box::new(has_marker(library()) || has_marker(holder))
+    })
 }
 
 /// The path of the library that holds the runtime, once it is loaded.

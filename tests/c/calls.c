@@ -25,10 +25,30 @@ int main(void) {
     tt_memtrace_track_deallocate_cb(3, 0, 42);
     tt_memtrace_track_deallocate_cb(TT_MEMTRACE_NONE, 6, TT_MEMTRACE_NONE64);
 
-    tt_memtrace_track_function_start("ttnn::matmul and more", 12); // cut by its length
+    tt_memtrace_track_deallocate_cb(TT_MEMTRACE_NONE, TT_MEMTRACE_NONE, 43); // wherever they are
+
+    tt_memtrace_phase_begin("prefill and more", 7); // cut by its length
+    tt_memtrace_track_function_start("ttnn::matmul and more", 12, "(a, b) and more", 6);
     tt_memtrace_mark("after matmul");
     tt_memtrace_track_function_end();
+    tt_memtrace_track_function_start("ttnn::add", 9, NULL, 0);
+    tt_memtrace_track_function_end();
+    tt_memtrace_phase_end();
+
+    tt_memtrace_kernel kernel = {sizeof kernel, 3, 0, TT_MEMTRACE_KERNEL_DISPATCH, 42, 4321, 64};
+    tt_memtrace_track_kernel_load(&kernel);
+    tt_memtrace_track_kernel_unload(TT_MEMTRACE_NONE, 6, TT_MEMTRACE_NONE64);
+    tt_memtrace_track_trace_begin(3, 0, 17);
+    tt_memtrace_track_trace_end(3, 0, 17);
+    tt_memtrace_track_trace_release(TT_MEMTRACE_NONE, 6, 17);
+
     tt_memtrace_track_sweep(99);
     tt_memtrace_track_mesh_close(3);
+    tt_memtrace_track_mesh_close(3); // closed already: nothing
+    tt_memtrace_track_device_open(8, 3);
+    tt_memtrace_track_device_close(8);
+    tt_memtrace_track_device_open(8, 2); // told already: nothing
+    tt_memtrace_track_device_close(8);
+    if (!tt_memtrace_is_enabled() || tt_memtrace_abi_version() < TT_MEMTRACE_ABI_VERSION) return 1;
     return tt_memtrace_flush(5000);
 }

@@ -5,8 +5,19 @@
 //   -DACCESSORS    the generation from 0.80: every fact has an accessor; without: facts are fields
 //   -DNO_PER_BANK  a mandatory accessor is missing
 //   -DWRONG_SIZE   the size is not pages times page size, as if the fields had moved
+//   -DPATCHED      every event is reported through the C interface, too
+//   -DMARKED       the marker that says so
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
+
+#ifdef PATCHED
+#include "tt_memtrace.h"
+#endif
+#ifdef MARKED
+extern "C" __attribute__((visibility("default"))) const std::uint32_t tt_memtrace_patched_runtime = 1;
+#endif
 
 namespace tt::tt_metal {
 
@@ -22,6 +33,7 @@ struct MeshDevice : IDevice {
   std::vector<int> get_device_ids() const;
   std::size_t num_rows() const;
   std::size_t num_cols() const;
+  bool close();
 };
 int MeshDevice::id() const { return 7; }
 std::vector<int> MeshDevice::get_device_ids() const { return {1, 0}; }
@@ -74,16 +86,157 @@ IDevice* Buffer::device() const { return of; }
 std::uint64_t Buffer::unique_id() const { return 42; }
 #endif
 
-int n_calls = 0;
+struct CoreRangeSet {
+  std::vector<std::size_t> cores;
+};
+
+struct Program;
+
+namespace detail {
+struct ProgramImpl {
+  std::uint64_t get_id() const;
+  void allocate_circular_buffers(const IDevice*);
+  void deallocate_circular_buffers();
+  ~ProgramImpl();
+};
+std::uint64_t ProgramImpl::get_id() const { return 11; }
+ProgramImpl::~ProgramImpl() {}
+}  // namespace detail
+
+struct Program {
+  detail::ProgramImpl* impl;
+};
 
 struct GraphTracker {
   void track_allocate(const Buffer*);
   void track_deallocate(Buffer*);
+  bool hook_deallocate(Buffer*);
+  void track_allocate_cb(const CoreRangeSet&, std::uint64_t address, std::uint64_t size, bool in_buffer, const IDevice*);
+  void track_deallocate_cb(const IDevice*);
+  void track_program(Program*, const IDevice*);
 };
-void GraphTracker::track_allocate(const Buffer*) { n_calls++; }
-void GraphTracker::track_deallocate(Buffer*) { n_calls++; }
+
+std::atomic<int> n_calls{0};
+
+#ifdef PATCHED
+static tt_memtrace_buffer described(const Buffer* buffer) {
+  tt_memtrace_buffer c = {};
+  c.struct_size = sizeof c;
+  c.mesh_id = static_cast<std::uint32_t>(buffer->of->id());
+  c.address = buffer->address();
+  c.size_bytes = buffer->bytes;
+  c.page_size_bytes = buffer->page_size();
+  c.per_bank_bytes = 2048;
+  c.unique_id = 42;
+  c.allocator = TT_MEMTRACE_NONE64;
+  return c;
+}
+#endif
+
+void GraphTracker::track_allocate(const Buffer* buffer) {
+  n_calls++;
+#ifdef PATCHED
+  tt_memtrace_buffer c = described(buffer);
+  if (tt_memtrace_track_allocate) tt_memtrace_track_allocate(&c);
+#endif
+  (void)buffer;
+}
+void GraphTracker::track_deallocate(Buffer* buffer) {
+  n_calls++;
+#ifdef PATCHED
+  tt_memtrace_buffer c = described(buffer);
+  if (tt_memtrace_track_deallocate) tt_memtrace_track_deallocate(&c);
+#endif
+  (void)buffer;
+}
+bool GraphTracker::hook_deallocate(Buffer*) { return false; }
+void GraphTracker::track_allocate_cb(
+    const CoreRangeSet&, std::uint64_t address, std::uint64_t size, bool in_buffer, const IDevice* device) {
+#ifdef PATCHED
+  tt_memtrace_core_range cores = {0, 0, 1, 1};
+  tt_memtrace_circular_buffer c = {};
+  c.struct_size = sizeof c;
+  c.mesh_id = static_cast<std::uint32_t>(device->id());
+  c.program = TT_MEMTRACE_NONE64;
+  c.address = address;
+  c.size_bytes = size;
+  c.globally_allocated = in_buffer;
+  c.core_ranges = &cores;
+  c.n_core_ranges = 1;
+  if (tt_memtrace_track_allocate_cb) tt_memtrace_track_allocate_cb(&c);
+#endif
+  (void)address, (void)size, (void)in_buffer, (void)device;
+}
+void GraphTracker::track_deallocate_cb(const IDevice* device) {
+#ifdef PATCHED
+  std::uint32_t mesh = static_cast<std::uint32_t>(device->id());
+  if (tt_memtrace_track_deallocate_cb) tt_memtrace_track_deallocate_cb(mesh, 0, TT_MEMTRACE_NONE64);
+#endif
+  (void)device;
+}
+void GraphTracker::track_program(Program* program, const IDevice* device) {
+#ifdef PATCHED
+  std::uint32_t mesh = static_cast<std::uint32_t>(device->id());
+  if (tt_memtrace_track_program) tt_memtrace_track_program(mesh, 0, program->impl->get_id());
+#endif
+  (void)program, (void)device;
+}
+
+static GraphTracker tracker;
+
+void detail::ProgramImpl::allocate_circular_buffers(const IDevice* device) {
+  CoreRangeSet cores{{0, 0, 1, 1}};
+  void (GraphTracker::*volatile allocate)(const CoreRangeSet&, std::uint64_t, std::uint64_t, bool, const IDevice*) =
+      &GraphTracker::track_allocate_cb;
+  (tracker.*allocate)(cores, 4096, 512, false, device);
+}
+
+static const IDevice* last_device;
+
+void detail::ProgramImpl::deallocate_circular_buffers() {
+  void (GraphTracker::*volatile deallocate)(const IDevice*) = &GraphTracker::track_deallocate_cb;
+  (tracker.*deallocate)(last_device);
+}
+
+struct AllocatorImpl {
+  void deallocate_buffers();
+};
+void AllocatorImpl::deallocate_buffers() {
+#ifdef PATCHED
+  if (tt_memtrace_track_sweep) tt_memtrace_track_sweep(reinterpret_cast<std::uintptr_t>(this));
+#endif
+}
+
+namespace distributed {
+bool MeshDevice::close() {
+#ifdef PATCHED
+  if (tt_memtrace_track_mesh_close) tt_memtrace_track_mesh_close(static_cast<std::uint32_t>(id()));
+#endif
+  return true;
+}
+}  // namespace distributed
 
 }  // namespace tt::tt_metal
+
+// Lays out a program, runs it, releases it; then an allocator's sweep and the close of the mesh. Each event once.
+extern "C" __attribute__((visibility("default"))) void run_a_program_and_close() {
+  using namespace tt::tt_metal;
+  static distributed::MeshDevice mesh;
+  static AllocatorImpl allocator;
+  last_device = &mesh;
+  detail::ProgramImpl impl;
+  Program program{&impl};
+  void (detail::ProgramImpl::*volatile lay_out)(const IDevice*) = &detail::ProgramImpl::allocate_circular_buffers;
+  void (GraphTracker::*volatile launch)(Program*, const IDevice*) = &GraphTracker::track_program;
+  void (detail::ProgramImpl::*volatile release)() = &detail::ProgramImpl::deallocate_circular_buffers;
+  void (AllocatorImpl::*volatile sweep)() = &AllocatorImpl::deallocate_buffers;
+  bool (distributed::MeshDevice::*volatile close)() = &distributed::MeshDevice::close;
+  (impl.*lay_out)(&mesh);
+  (tracker.*launch)(&program, &mesh);
+  (impl.*release)();
+  (allocator.*sweep)();
+  (mesh.*close)();
+}
 
 // Makes a buffer and ends it, and returns how many calls the runtime itself has seen.
 extern "C" __attribute__((visibility("default"))) int make_and_end_a_buffer() {
@@ -97,7 +250,6 @@ extern "C" __attribute__((visibility("default"))) int make_and_end_a_buffer() {
   Buffer buffer{{}, &mesh, 4 * 2048, 0, 0};
 #endif
   // Through volatile pointers: the calls have to go the way that a preloaded library can take.
-  GraphTracker tracker;
   void (GraphTracker::*volatile allocate)(const Buffer*) = &GraphTracker::track_allocate;
   void (GraphTracker::*volatile deallocate)(Buffer*) = &GraphTracker::track_deallocate;
   (tracker.*allocate)(&buffer);

@@ -1,4 +1,4 @@
-// After each mark the program looks for it in the capture, argv[1], itself.
+// After each mark and flush the program looks for the mark in the capture, argv[1], itself.
 #include "events.h"
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +12,7 @@ int main(int argc, char **argv) {
         snprintf(name, sizeof name, "mark %d", i);
         snprintf(wanted, sizeof wanted, "\"name\":\"%s\"}\n", name);
         tt_memtrace_mark(name);
+        if (tt_memtrace_flush(60000) != 0) return 3;
         FILE *file = fopen(argv[1], "r");
         if (!file) return 2;
         text[fread(text, 1, sizeof text - 1, file)] = 0;

@@ -42,7 +42,7 @@ impl Long {
         assert!(text.ends_with('\n'), "{} is torn", path.display());
         let mut lines = text.lines();
         let Some(Ok(Line::Header(header))) = lines.next().map(Line::parse) else { panic!("no header") };
-        let mut long = Self { header, events: Vec::new(), dropped: 0, footer: None, recovery: None };
+        let mut long = Self { header: *header, events: Vec::new(), dropped: 0, footer: None, recovery: None };
         let n_lines = text.lines().count() - 1;
         let (mut n, mut times) = (0, HashMap::new());
         for (i, line) in lines.enumerate() {

@@ -153,6 +153,16 @@ impl Outcome {
         line.unwrap_or_else(|| panic!("no {word} in {self:#?}")).parse().unwrap()
     }
 
+    /// Removes the spool of a process whose capture is removed, so that nothing names it any more.
+    pub fn forget_spool(&self) {
+        let prefix = format!("tt-memtrace-{}-", self.pid);
+        for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&prefix) {
+                std::fs::remove_file(entry.path()).unwrap();
+            }
+        }
+    }
+
     /// What the library said, without the process's name before it.
     pub fn said(&self) -> Vec<&str> {
         let prefix = format!("tt-memtrace[{}]: ", self.pid);

@@ -41,7 +41,7 @@ impl Capture {
             _ => None,
         };
         lines.truncate(lines.len() - usize::from(footer.is_some() || recovery.is_some()));
-        let capture = Self { path: path.to_owned(), header, lines, footer, recovery, is_torn };
+        let capture = Self { path: path.to_owned(), header: *header, lines, footer, recovery, is_torn };
         capture.check();
         capture
     }
@@ -176,7 +176,7 @@ impl Capture {
                     );
                 }
                 Line::Event(_, Event::CbAlloc(cb)) => assert!(cores.contains(&cb.cores), "{cb:?} undefined"),
-                Line::Event(..) => {}
+                Line::Device(_) | Line::Event(..) => {}
                 other => panic!("{other:?} in the middle of {}", self.path.display()),
             }
         }

@@ -14,7 +14,7 @@ mod schema;
 pub use bench::{Bench, Outcome, Run};
 pub use capture::Capture;
 pub use library::{library, release_library};
-pub use program::{compile, find, program};
+pub use program::{compile, find, program, sanitized};
 pub use schema::{complaint, schema};
 
 use std::io::Write;

@@ -8,10 +8,19 @@ use std::process::Command;
 
 /// The executable of `tests/c/SOURCE`.
 pub fn program(source: &str) -> PathBuf {
+    built(source, &[])
+}
+
+/// The same, with the sanitizers for addresses and for undefined behaviour.
+pub fn sanitized(source: &str) -> PathBuf {
+    built(source, &["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"])
+}
+
+fn built(source: &str, more: &[&str]) -> PathBuf {
     let source = super::project("tests/c").join(source);
     let is_cpp = source.extension().is_some_and(|extension| extension == "cpp");
-    let flags =
-        [if is_cpp { "-std=c++17" } else { "-std=gnu11" }, "-O1", "-g", "-pthread", "-Wall", "-Wextra"];
+    let standard = if is_cpp { "-std=c++17" } else { "-std=gnu11" };
+    let flags = [&[standard, "-O1", "-g", "-pthread", "-Wall", "-Wextra"], more].concat();
 
     let mut hash = DefaultHasher::new();
     flags.hash(&mut hash);

@@ -162,3 +162,31 @@ def test_the_library_in_a_path_with_spaces(tmp_path):
     result = tracked(workload("basic"), tmp_path, TT_MEMTRACE_LIB=str(library))
     assert result.returncode == 0
     assert len(captures(tmp_path)) == 1, result.stderr
+
+
+def test_the_reference_scenario_shows_4_mib_a_tensor_on_each_of_eight_chips(tmp_path):
+    result = tracked(workload("reference_scenario"), tmp_path, board="T3K")
+    assert result.returncode == 0, result.stderr
+    records = [json.loads(line) for line in result.stdout.splitlines() if line.startswith("{")]
+    marks = {record["name"]: record["seq"] for record in records if record["kind"] == "checkpoint"}
+    tensor, factor, product = 4_194_304, 524_288, 1_048_576
+    expected = {
+        "opened": [],
+        "one tensor": [tensor],
+        "two tensors": [tensor] * 2,
+        "their sum": [tensor] * 3,
+        "a product": [factor] * 2 + [product] + [tensor] * 3,
+        "all freed": [],
+        "cache cleared": [],
+    }
+    (capture,) = captures(tmp_path)
+    for name, sizes in expected.items():
+        (process,) = report("snapshot", "-n", "0", "--at", f"mark:{marks[name]}", capture)["processes"]
+        dram = [buffer for buffer in process["live"] if buffer["type"] == "DRAM"]
+        assert sorted(buffer["size_bytes"] for buffer in dram) == sizes, name
+        assert all(sorted(buffer["chips"]) == list(range(8)) for buffer in dram), name
+    (process,) = report("summary", capture)["processes"]
+    dram = {chip["chip"]: of["bytes"] for chip in process["chips"] for of in chip["types"] if of["type"] == "DRAM"}
+    peak = 3 * tensor + 2 * factor + product
+    assert {chip: (of["live"], of["peak"]) for chip, of in dram.items()} == dict.fromkeys(range(8), (0, peak))
+    assert process["anomalies"] == {}

@@ -47,7 +47,7 @@ impl Capture {
             LineEnd::Newline | LineEnd::Torn => {}
         }
         let header = match lines.parse() {
-            Ok(Line::Header(header)) => header,
+            Ok(Line::Header(header)) => *header,
             Ok(_) => return Err(at(Some(1), Problem::Foreign)),
             Err(_) if claims_newer_major(&lines.line) => {
                 return Err(at(Some(1), Problem::NewerMajor("a newer version".into())));

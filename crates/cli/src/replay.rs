@@ -169,7 +169,7 @@ pub fn selected(path: &Path, selection: &Selection, observer: &mut Observer<'_>)
     let (mut last, mut n_events, mut is_stopped) = (at, 0, false);
     let mut range = (at, at);
     let mut chips: BTreeSet<u32> = ledger.snapshot().places().into_iter().flat_map(|of| of.chips).collect();
-    let mut next = Some(Line::Header(capture.header.clone()));
+    let mut next = Some(Line::Header(Box::new(capture.header.clone())));
     while let Some(line) = next {
         if let Line::Event(stamp, _) = &line {
             n_events += 1;

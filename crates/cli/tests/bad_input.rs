@@ -36,7 +36,7 @@ fn an_empty_a_foreign_a_cut_and_a_newer_capture_are_refused() {
 #[test]
 fn a_later_minor_version_is_read_and_its_kinds_are_passed_over() {
     let bench = Bench::new();
-    let lines = [MESH, r#"{"kind":"kernel_load","n":1,"t_ns":1,"tid":1}"#, &alloc(2, 64, 8), FOOTER];
+    let lines = [MESH, r#"{"kind":"later_kind","n":1,"t_ns":1,"tid":1}"#, &alloc(2, 64, 8), FOOTER];
     bench.write("x.jsonl", capture(1, "", &lines).replace("\"1.0\"", "\"1.9\""));
     let outcome = bench.run(["summary", "-v", "x.jsonl"]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);

@@ -252,7 +252,7 @@ fn a_large_spill_file_is_recovered_in_little_memory() {
     spool.set_durable(Journal { capture_bytes, spilled_bytes: N_EVENTS * 64, ..Journal::default() });
     std::fs::write(path, spool.bytes()).unwrap();
 
-    // Half of what the file alone takes; lines and records together took five times as much.
+    // Half of what the file alone takes.
     let limited = format!("ulimit -v {}; exec \"$@\"", N_EVENTS * 64 / 1024 / 2);
     let mut command = Command::new("sh");
     command.args(["-c", &limited, "sh", env!("CARGO_BIN_EXE_tt-memtrace"), "recover"]).arg(&capture);

@@ -1,5 +1,5 @@
-//! Views at another buffer's address (`owns_data = false`). A view counts on a chip only while no live owner
-//! of its type covers it there; so it is remembered in which groups of chips it counts.
+//! Views at another buffer's address (`owns_data = false`). A view counts on a chip only while nothing of its type
+//! covers it there: no live owner, and no larger or older view; so it is remembered in which groups of chips it counts.
 
 use crate::buffer::Buffer;
 use crate::chips::GroupIndex;
@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 use tt_memtrace_wire::{Address, BufferType};
 
 type Key = (BufferType, Address, Slot);
+
+/// So many views are looked at for one that holds another.
+const N_BELOW: usize = 64;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Aliases {
@@ -55,6 +58,35 @@ impl Aliases {
     pub(crate) fn counts_in(&self, slot: Slot, view: &Buffer, group: GroupIndex) -> bool {
         let key = (view.alloc.buffer_type, view.alloc.address, slot);
         self.counts_in.get(&key).is_some_and(|groups| groups.contains(&group))
+    }
+
+    /// Whether another view on those chips holds this one in its range. Of equal ones, the first does.
+    ///
+    /// Views begin where buffers or their parts do, so the one that holds it is among the next below.
+    pub(crate) fn holds(
+        &self,
+        slot: Slot,
+        view: &Buffer,
+        group: GroupIndex,
+        slots: &Slots,
+        places: &Places,
+    ) -> bool {
+        let (buffer_type, address) = (view.alloc.buffer_type, view.alloc.address);
+        let below = self.counts_in.range((buffer_type, 0, 0)..=(buffer_type, address, Slot::MAX)).rev();
+        let others = below.map(|((_, _, other), _)| *other).filter(|other| *other != slot).take(N_BELOW);
+        others.filter_map(|other| slots.get(other)).any(|other| {
+            let is_larger = (other.bank_bytes, view.since.n) > (view.bank_bytes, other.since.n);
+            let is_there = || {
+                places.find(other.place()).is_some_and(|place| places.places[place].groups.contains(&group))
+            };
+            view.end() <= other.end() && is_larger && is_there()
+        })
+    }
+
+    /// The groups in which the view counts.
+    pub(crate) fn groups(&self, slot: Slot, view: &Buffer) -> &[GroupIndex] {
+        let key = (view.alloc.buffer_type, view.alloc.address, slot);
+        self.counts_in.get(&key).map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn is_counted(&self, slot: Slot, view: &Buffer) -> bool {
@@ -120,7 +152,7 @@ impl Counted<'_> {
 }
 
 /// The groups of the view's chips in which no live owner of its type covers it.
-pub(crate) fn uncovered(view: &Buffer, places: &Places, slots: &Slots) -> Vec<GroupIndex> {
+pub(crate) fn without_owner(view: &Buffer, places: &Places, slots: &Slots) -> Vec<GroupIndex> {
     let Some(index) = places.find(view.place()) else { return Vec::new() };
     let groups = places.places[index].groups.iter().copied();
     groups.filter(|&group| !is_covered(view, group, places, slots)).collect()

@@ -22,6 +22,8 @@ pub struct Buffer {
     pub(crate) facts: Facts,
     /// True for a forked child's copy of a buffer that its parent allocated. `since` is in the parent's capture.
     pub is_inherited: bool,
+    /// Whether two sources told of it: then two will tell of its end.
+    pub(crate) is_told_twice: bool,
 }
 
 impl Buffer {
@@ -35,7 +37,16 @@ impl Buffer {
         let unit = rounding.unwrap_or(1).max(1);
         let bank_bytes = alloc.per_bank_bytes.div_ceil(unit).saturating_mul(unit);
         let is_rounded = rounding.is_some();
-        Self { alloc: alloc.clone(), since, bank_bytes, is_rounded, class, facts, is_inherited: false }
+        Self {
+            alloc: alloc.clone(),
+            since,
+            bank_bytes,
+            is_rounded,
+            class,
+            facts,
+            is_inherited: false,
+            is_told_twice: false,
+        }
     }
 
     /// On which chips.

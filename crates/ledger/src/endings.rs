@@ -19,8 +19,7 @@ impl Ledger {
         Effect::Swept(self.end_all(held, ending, stamp))
     }
 
-    pub(crate) fn close_mesh(&mut self, stamp: Stamp, mesh_id: u32) -> Effect {
-        let place = Place::Mesh(mesh_id);
+    pub(crate) fn close(&mut self, stamp: Stamp, place: Place) -> Effect {
         let held = self.slots.iter().filter(|(_, buffer)| buffer.place() == place);
         let held = held.map(|(slot, _)| slot).collect();
         let n_ended = self.end_all(held, Ending::Close, stamp);
@@ -67,6 +66,7 @@ impl Ledger {
         } else {
             let mut counted = Counted { places: &mut self.places, at: stamp.into() };
             self.aliases.remove(slot, &buffer, &mut counted);
+            self.to_recount.extend(self.aliases.inside(&buffer));
         }
         Some(Ended { buffer, ending, at: stamp })
     }

@@ -114,7 +114,7 @@ impl Ledger {
                 self.headrooms.forget_looks();
             }
             Line::Cores(cores) => self.circular.define_cores(cores),
-            Line::Header(_) | Line::Footer(_) | Line::Recovery(_) | Line::Unknown(_) => {}
+            Line::Device(_) | Line::Header(_) | Line::Footer(_) | Line::Recovery(_) | Line::Unknown(_) => {}
         }
         Effect::Nothing
     }
@@ -190,12 +190,12 @@ impl Ledger {
                 Effect::Nothing
             }
             Event::Sweep { allocator, cause } => self.sweep(stamp, *allocator, *cause),
-            Event::Close { mesh_id } => self.close_mesh(stamp, *mesh_id),
+            Event::Close { place } => self.close(stamp, *place),
             Event::Lost(lost) => {
                 self.n_dropped = self.n_dropped.saturating_add(lost.dropped);
                 Effect::Nothing
             }
-            Event::OpBegin { name } => {
+            Event::OpBegin { name, .. } => {
                 let were_recorded = self.ops.are_recorded;
                 self.ops.begin(stamp.tid, name, &self.rules);
                 self.places.n_uses = self.ops.n_uses;
@@ -213,7 +213,13 @@ impl Ledger {
                 self.places.n_uses = self.ops.n_uses;
                 Effect::Nothing
             }
-            Event::Fork { .. } => Effect::Nothing,
+            // What is loaded over time is not what a core holds: kernels are no memory here.
+            Event::Fork { .. }
+            | Event::KernelLoad(_)
+            | Event::KernelUnload { .. }
+            | Event::PhaseBegin { .. }
+            | Event::PhaseEnd
+            | Event::Trace { .. } => Effect::Nothing,
         }
     }
 
@@ -261,23 +267,28 @@ impl Ledger {
             let is_same = self.slots.get(slot).is_some_and(|known| Where::of(known).may_be(&wanted));
             return Some((slot, is_same));
         }
-        let shares_identity = |known: &Buffer| {
-            let has_no_number = known.alloc.unique_id.is_none() || new.alloc.unique_id.is_none();
-            let allocator = new.alloc.allocator;
-            has_no_number || (allocator.is_some() && known.alloc.allocator == allocator)
-        };
+        let has_no_number = |known: &Buffer| known.alloc.unique_id.is_none() || new.alloc.unique_id.is_none();
         let slot = if new.alloc.owns_data {
-            self.newest(self.owners_at(place, &wanted), shares_identity)
+            let allocator = new.alloc.allocator;
+            let shares_memory = |known: &Buffer| allocator.is_some() && known.alloc.allocator == allocator;
+            self.newest(self.owners_at(place, &wanted), |known| has_no_number(known) || shares_memory(known))
         } else {
-            self.newest(self.views_at(&wanted), shares_identity)
+            // At one address of a chip there may be parts of one buffer, and views of several meshes.
+            self.newest(self.views_at(&wanted), has_no_number)
         };
         Some((slot?, false))
     }
 
     fn merge(&mut self, stamp: Stamp, slot: Slot, new: Buffer) -> Effect {
-        let Some(known) = self.slots.get(slot) else { return Effect::Nothing };
+        let Some(known) = self.slots.get_mut(slot) else { return Effect::Nothing };
         let (from_bytes, to_bytes) = (known.alloc.size_bytes, new.alloc.size_bytes);
         if from_bytes == to_bytes {
+            known.is_told_twice = true;
+            // Each source may know what the other one does not.
+            let (alloc, more) = (&mut known.alloc, new.alloc);
+            alloc.allocator = alloc.allocator.or(more.allocator);
+            alloc.n_cores = alloc.n_cores.or(more.n_cores);
+            alloc.cores = alloc.cores.or(more.cores);
             return Effect::Merged;
         }
         let since = known.since;
@@ -296,6 +307,7 @@ impl Ledger {
         if !buffer.alloc.owns_data {
             let (buffer_type, address) = (buffer.alloc.buffer_type, buffer.alloc.address);
             self.aliases.insert(slot, buffer);
+            self.recount_inside(slot, at);
             self.recount(slot, at);
             return self.note_room(place, buffer_type, address, at);
         }
@@ -324,6 +336,9 @@ impl Ledger {
             self.note_cache_clear(slot, stamp);
             let Some(ended) = self.end(slot, Ending::Deallocated, stamp) else { return Effect::Nothing };
             self.recent.note_closed(stamp, &ended.buffer);
+            if ended.buffer.is_told_twice {
+                self.recent.note_retired(&wanted);
+            }
             return Effect::Closed(ended);
         }
         if self.recent.take_retired(&wanted) || was_hooked(&mut self.hooked) {

@@ -221,20 +221,20 @@ impl Places {
         self.groups[group].take(buffer_type, weight);
     }
 
-    /// A counted buffer turns out to be of another class.
+    /// A buffer that is counted in these groups, or in all of the place, turns out to be of another class.
     pub(crate) fn reclassify(
         &mut self,
         index: PlaceIndex,
+        groups: Option<&[GroupIndex]>,
         buffer_type: BufferType,
-        change: Reclassed,
+        Reclassed { bytes, from, to }: Reclassed,
         at: Moment,
     ) {
-        let Reclassed { bytes, from, to } = change;
         let state = &mut self.places[index];
         if let Some(space) = state.known_space(buffer_type) {
             space.tally.reclassify(bytes, from, to, at);
         }
-        for &group in &state.groups {
+        for &group in groups.unwrap_or(&state.groups) {
             self.groups[group].tallies.of(buffer_type).reclassify(bytes, from, to, at);
         }
     }

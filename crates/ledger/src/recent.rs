@@ -3,11 +3,15 @@
 
 use crate::buffer::Buffer;
 use rustc_hash::{FxHashSet, FxHasher};
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use tt_memtrace_wire::{Address, BufferType, Dealloc, Place, Stamp};
 
 /// So many ended buffers are remembered, at most.
 const N_ENDED: usize = 1024;
+
+/// So many runs of numbers of views that ended with their owner are remembered, at most.
+const MOST_RETIRED: usize = 1 << 16;
 
 /// Where a buffer was, and its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,6 +69,9 @@ pub(crate) struct Recent {
     ended: Vec<Option<Gone>>,
     /// Views that ended with their owner, until their own deallocation comes. No more than there are addresses.
     retired: FxHashSet<(Place, BufferType, Address)>,
+    /// Their numbers, which outlive the next use of the address: the first of each run, and the last. The views of
+    /// one mesh buffer are a run. Views whose deallocation nobody reports stay here, so there is a limit.
+    retired_ids: BTreeMap<u64, u64>,
 }
 
 impl Recent {
@@ -110,9 +117,87 @@ impl Recent {
 
     pub(crate) fn note_retired(&mut self, view: &Where) {
         self.retired.insert((view.place, view.buffer_type, view.address));
+        if let Some(id) = view.unique_id {
+            self.retire(id);
+        }
     }
 
     pub(crate) fn take_retired(&mut self, view: &Where) -> bool {
-        !self.retired.is_empty() && self.retired.remove(&(view.place, view.buffer_type, view.address))
+        let had_id = view.unique_id.is_some_and(|id| self.take_retired_id(id));
+        let had_address =
+            !self.retired.is_empty() && self.retired.remove(&(view.place, view.buffer_type, view.address));
+        had_id || had_address
+    }
+
+    fn retire(&mut self, id: u64) {
+        let (mut first, mut last) = (id, id);
+        if let Some((&before, &end)) = self.retired_ids.range(..id).next_back()
+            && end.saturating_add(1) >= id
+        {
+            (first, last) = (before, last.max(end));
+        }
+        if let Some(after) = last.checked_add(1).and_then(|next| self.retired_ids.remove(&next)) {
+            last = after;
+        }
+        self.retired_ids.insert(first, last);
+        if self.retired_ids.len() > MOST_RETIRED {
+            self.retired_ids.pop_first(); // The longest ago.
+        }
+    }
+
+    fn take_retired_id(&mut self, id: u64) -> bool {
+        let Some((&first, &last)) = self.retired_ids.range(..=id).next_back() else { return false };
+        if last < id {
+            return false;
+        }
+        self.retired_ids.remove(&first);
+        if first < id {
+            self.retired_ids.insert(first, id - 1);
+        }
+        if id < last {
+            self.retired_ids.insert(id + 1, last);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(unique_id: u64) -> Where {
+        Where {
+            place: Place::Chip(0),
+            buffer_type: BufferType::Dram,
+            address: 64,
+            unique_id: Some(unique_id),
+        }
+    }
+
+    #[test]
+    fn each_retired_number_is_taken_once_in_any_order() {
+        let mut recent = Recent::default();
+        for id in [5, 3, 4, 9, 10, 0, u64::MAX, 1] {
+            recent.note_retired(&view(id));
+        }
+        assert_eq!(
+            Vec::from_iter(recent.retired_ids.clone()),
+            [(0, 1), (3, 5), (9, 10), (u64::MAX, u64::MAX)]
+        );
+        assert!(recent.take_retired(&view(4)), "takes the address, too");
+        for (id, is_retired) in
+            [(4, false), (2, false), (10, true), (9, true), (3, true), (5, true), (6, false)]
+        {
+            assert_eq!(recent.take_retired(&view(id)), is_retired, "{id}");
+        }
+        assert_eq!(Vec::from_iter(recent.retired_ids), [(0, 1), (u64::MAX, u64::MAX)]);
+    }
+
+    #[test]
+    fn what_nobody_deallocates_is_forgotten_in_time() {
+        let mut recent = Recent::default();
+        (0..MOST_RETIRED as u64 + 10).for_each(|id| recent.note_retired(&view(2 * id)));
+        assert_eq!(recent.retired_ids.len(), MOST_RETIRED);
+        assert!(!recent.take_retired_id(0));
     }
 }

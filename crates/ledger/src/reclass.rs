@@ -27,15 +27,18 @@ impl Ledger {
         let Some(buffer) = self.slots.get_mut(slot) else { return };
         let to = self.rules.class(&buffer.alloc, buffer.facts, self.ops.are_recorded);
         let from = std::mem::replace(&mut buffer.class, to);
-        let (place, buffer_type, bytes) = (buffer.place(), buffer.alloc.buffer_type, buffer.alloc.size_bytes);
         if from == to {
             return;
         }
+        let change = Reclassed { bytes: buffer.alloc.size_bytes, from, to };
+        let (place, buffer_type) = (self.places.find_or_add(buffer.place()), buffer.alloc.buffer_type);
         if buffer.alloc.owns_data {
-            let place = self.places.find_or_add(place);
-            self.places.reclassify(place, buffer_type, Reclassed { bytes, from, to }, at);
+            self.places.reclassify(place, None, buffer_type, change, at);
         } else {
-            buffer.class = from; // Where a view counts changes; it keeps the class it was counted with.
+            let groups = self.aliases.groups(slot, buffer);
+            if !groups.is_empty() {
+                self.places.reclassify(place, Some(groups), buffer_type, change, at);
+            }
         }
     }
 }

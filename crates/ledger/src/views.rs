@@ -15,7 +15,7 @@ impl Ledger {
         let owner_place = self.places.find_or_add(owner.place());
         for slot in self.aliases.inside(owner) {
             let Some(view) = self.slots.get(slot) else { continue };
-            let bare = alias::uncovered(view, &self.places, &self.slots);
+            let bare = alias::without_owner(view, &self.places, &self.slots);
             let owner_groups = &self.places.places[owner_place].groups;
             let lost_its_owner = !bare.is_empty() && bare.iter().all(|group| owner_groups.contains(group));
             if lost_its_owner && view.end() <= owner.end() && !self.aliases.is_counted(slot, view) {
@@ -35,14 +35,15 @@ impl Ledger {
         }
     }
 
-    pub(crate) fn recount_inside(&mut self, owner: Slot, at: Moment) {
-        let inside = self.slots.get(owner).map(|owner| self.aliases.inside(owner));
-        inside.into_iter().flatten().for_each(|view| self.recount(view, at));
+    pub(crate) fn recount_inside(&mut self, of: Slot, at: Moment) {
+        let inside = self.slots.get(of).map(|of| self.aliases.inside(of));
+        inside.into_iter().flatten().filter(|view| *view != of).for_each(|view| self.recount(view, at));
     }
 
     pub(crate) fn recount(&mut self, slot: Slot, at: Moment) {
         let Some(view) = self.slots.get(slot) else { return };
-        let wanted = alias::uncovered(view, &self.places, &self.slots);
+        let mut wanted = alias::without_owner(view, &self.places, &self.slots);
+        wanted.retain(|&group| !self.aliases.holds(slot, view, group, &self.slots, &self.places));
         let mut counted = Counted { places: &mut self.places, at };
         self.aliases.recount(slot, view, wanted, &mut counted);
     }

@@ -356,13 +356,13 @@ impl Model {
                 }
                 self.end(is_it);
             }
-            Event::Close { mesh_id } => self.end(|held| held.alloc.place == Place::Mesh(*mesh_id)),
+            Event::Close { place } => self.end(|held| held.alloc.place == *place),
             Event::Sweep { allocator, .. } => self.end(|held| held.alloc.allocator == Some(*allocator)),
             Event::Mark { .. } => self.n_uses += 1,
             Event::ProgramRun { place, .. } => {
                 self.named.entry(*place).or_insert((self.n_uses, false)).1 = true
             }
-            Event::OpBegin { name } => {
+            Event::OpBegin { name, .. } => {
                 if name == USE {
                     self.n_uses += 1;
                     self.ops_recorded = true;
@@ -409,14 +409,14 @@ fn event(
             Some(alloc) => Event::Dealloc(support::freed(alloc)),
             None => Event::OpEnd,
         },
-        80..=84 => Event::OpBegin { name: CLEAR.into() },
-        85..=87 => Event::OpBegin { name: OPEN.into() },
-        88..=89 => Event::OpBegin { name: USE.into() },
+        80..=84 => Event::OpBegin { name: CLEAR.into(), arguments: None },
+        85..=87 => Event::OpBegin { name: OPEN.into(), arguments: None },
+        88..=89 => Event::OpBegin { name: USE.into(), arguments: None },
         90..=95 => Event::OpEnd,
         96 => Event::Mark { name: "m".into() },
         97 => Event::ProgramRun { program: 1, place },
         98 => Event::Sweep { allocator: 10 + u64::try_from(at).unwrap(), cause: SweepCause::Call },
-        _ => Event::Close { mesh_id: u32::try_from(at).unwrap() },
+        _ => Event::Close { place: Place::Mesh(u32::try_from(at).unwrap()) },
     }
 }
 

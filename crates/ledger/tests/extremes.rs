@@ -56,7 +56,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(place, program)| Event::CbDealloc(CbDealloc { place, program })),
         1 => (place(), number()).prop_map(|(place, program)| Event::ProgramRun { program, place }),
         1 => (0..3_u64).prop_map(|allocator| Event::Sweep { allocator, cause: SweepCause::Exit }),
-        1 => (0..3_u32).prop_map(|mesh_id| Event::Close { mesh_id }),
+        1 => (0..3_u32).prop_map(|mesh_id| Event::Close { place: Place::Mesh(mesh_id) }),
         1 => number().prop_map(|dropped| Event::Lost(Lost { dropped })),
     ]
 }

@@ -15,7 +15,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use support::{Random, number_from};
-use tt_memtrace_ledger::{Conclusion, Ledger, Moment, Snapshot, Tally, Totals};
+use tt_memtrace_ledger::{Conclusion, Growth, Ledger, Moment, Snapshot, Tally, Totals};
 use tt_memtrace_wire::*;
 
 const N_TESTS: u32 = 3;
@@ -145,11 +145,11 @@ impl Source<'_> {
             33 if self.random.one_in(3) => {
                 Event::Sweep { allocator: self.random.below(4), cause: SweepCause::Call }
             }
-            34 if self.random.one_in(3) => Event::Close { mesh_id: self.small(4) },
+            34 if self.random.one_in(3) => Event::Close { place: Place::Mesh(self.small(4)) },
             35 if self.random.one_in(10) => Event::Lost(Lost { dropped: self.number() }),
             36 => {
                 let names = ["ttnn.add", "ttnn.open_mesh_device", "clear_program_cache", ""];
-                Event::OpBegin { name: names[self.random.index(4)].into() }
+                Event::OpBegin { name: names[self.random.index(4)].into(), arguments: None }
             }
             37 => Event::Mark { name: "m".into() },
             38 => Event::Fork { token: self.random.next() },
@@ -227,15 +227,19 @@ fn no_numbers_make_the_ledger_fail() {
     for_some_time(|random| {
         let mut source = source(random, Numbers::Any);
         let n_lines = source.random.below(400);
-        let mut ledger = Ledger::new();
+        let (mut ledger, mut growth) = (Ledger::new(), Growth::default());
         for _ in 0..n_lines {
             let line = source.line();
             let _ = ledger.apply(&line);
-            if source.random.one_in(40) {
+            if source.random.one_in(20) {
                 look_at_everything(&ledger);
+                growth.note("m", Moment::default(), &ledger.snapshot());
             }
         }
         look_at_everything(&ledger);
+        for of in growth.trends().iter().flat_map(|trend| &trend.types) {
+            assert!(of.line.per_mark.is_finite() && of.marks_left().is_none_or(f64::is_finite), "{of:?}");
+        }
         check_end(ledger);
     });
 }

@@ -72,7 +72,7 @@ impl Model {
                 self.launched.entry(*program).or_insert((*place, stamp.tid));
                 self.last.insert(*place, (stamp.n, *program));
             }
-            Event::Close { mesh_id } => self.close(Place::Mesh(*mesh_id)),
+            Event::Close { place } => self.close(*place),
             _ => {}
         }
         for chip in 0..4 {
@@ -346,7 +346,7 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(place, program)| Event::CbDealloc(CbDealloc { place, program })),
         5 => (0..5_u64, 0..3_u32)
             .prop_map(|(program, mesh)| Event::ProgramRun { program, place: Place::Mesh(mesh) }),
-        1 => (0..3_u32).prop_map(|mesh_id| Event::Close { mesh_id }),
+        1 => (0..3_u32).prop_map(|mesh_id| Event::Close { place: Place::Mesh(mesh_id) }),
     ]
 }
 

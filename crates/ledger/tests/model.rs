@@ -79,11 +79,31 @@ impl Model {
         })
     }
 
+    /// Whether a larger view, or an equal one that is older, holds this one.
+    fn holds(&self, view: &Held, chip: u32) -> bool {
+        self.live.iter().any(|other| {
+            !other.alloc.owns_data
+                && other.since != view.since
+                && other.alloc.buffer_type == view.alloc.buffer_type
+                && chips_of(other.alloc.place).contains(&chip)
+                && other.alloc.address <= view.alloc.address
+                && view.end() <= other.end()
+                && (other.bank_bytes() > view.bank_bytes() || other.since < view.since)
+        })
+    }
+
+    fn has_no_owner_on(&self, view: &Held) -> Vec<u32> {
+        let mut chips = chips_of(view.alloc.place);
+        chips.retain(|chip| !self.covers(view, *chip));
+        chips
+    }
+
     fn counts_on(&self, held: &Held) -> Vec<u32> {
-        let mut chips = chips_of(held.alloc.place);
-        if !held.alloc.owns_data {
-            chips.retain(|chip| !self.covers(held, *chip));
+        if held.alloc.owns_data {
+            return chips_of(held.alloc.place);
         }
+        let mut chips = self.has_no_owner_on(held);
+        chips.retain(|chip| !self.holds(held, *chip));
         chips
     }
 
@@ -125,10 +145,7 @@ impl Model {
                 let allocator = Some(*allocator);
                 self.end_all(|held| held.alloc.allocator == allocator, Ending::Sweep);
             }
-            Event::Close { mesh_id } => {
-                let place = Place::Mesh(*mesh_id);
-                self.end_all(|held| held.alloc.place == place, Ending::Close);
-            }
+            Event::Close { place } => self.end_all(|held| held.alloc.place == *place, Ending::Close),
             _ => {}
         }
         self.note_peaks();
@@ -140,7 +157,9 @@ impl Model {
             let old = &held.alloc;
             let same_place = (old.place, old.buffer_type, old.address, old.owns_data)
                 == (alloc.place, alloc.buffer_type, alloc.address, alloc.owns_data);
-            let same_allocator = alloc.allocator.is_some() && old.allocator == alloc.allocator;
+            // Views of several meshes, or parts of one buffer, may be at one address.
+            let same_allocator =
+                alloc.owns_data && alloc.allocator.is_some() && old.allocator == alloc.allocator;
             same_place && (old.unique_id.is_none() || alloc.unique_id.is_none() || same_allocator)
         });
         if let Some((at, _)) = clash.max_by_key(|(_, held)| held.since) {
@@ -172,7 +191,7 @@ impl Model {
         left.live.remove(at);
         let owner_chips = chips_of(ended.alloc.place);
         let retires = |view: &Held, counted_before: &Vec<u32>| {
-            let bare = left.counts_on(view);
+            let bare = left.has_no_owner_on(view);
             let is_inside = ended.alloc.address <= view.alloc.address && view.end() <= ended.end();
             ended.alloc.owns_data
                 && !view.alloc.owns_data
@@ -191,14 +210,16 @@ impl Model {
         ended
     }
 
+    /// Ends views first, then owners. What held memory before held it; what is uncovered meanwhile did not.
     fn end_all(&mut self, is_one: impl Fn(&Held) -> bool, ending: Ending) {
+        let held_memory = |held: &&Held| is_one(held) && !self.counts_on(held).is_empty();
+        let survivors: Vec<u64> = self.live.iter().filter(held_memory).map(|held| held.since).collect();
         for owns_data in [false, true] {
             while let Some(at) =
                 self.live.iter().position(|held| held.alloc.owns_data == owns_data && is_one(held))
             {
-                let held_memory = !self.counts_on(&self.live[at]).is_empty();
                 let ended = self.end(at);
-                if held_memory {
+                if survivors.contains(&ended.since) {
                     self.survivors.push((ended.since, ending));
                 }
             }
@@ -310,7 +331,7 @@ fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)]
             None => Event::OpEnd,
         },
         96..=97 => Event::Sweep { allocator: 10 + u64::from(draw.tid), cause: SweepCause::Call },
-        98 => Event::Close { mesh_id: draw.tid },
+        98 => Event::Close { place: Place::Mesh(draw.tid) },
         _ => Event::Mark { name: "m".into() },
     }
 }

@@ -185,6 +185,20 @@ fn a_free_too_many_is_still_told() {
 }
 
 #[test]
+fn a_free_that_never_came_excuses_none_of_the_next_buffer_there() {
+    let mut stream = Stream::on_t3k();
+    let buffer = dram(MESH, 32, 262_144);
+    let view = view_on(3, &buffer);
+    stream.alloc(buffer.clone());
+    stream.alloc(view.clone());
+    let _ = stream.free(&buffer);
+    stream.alloc(buffer.clone());
+    stream.alloc(view.clone());
+    assert!(matches!(stream.free(&view), Effect::Closed(_)));
+    assert!(matches!(stream.free(&view), Effect::Odd(_)));
+}
+
+#[test]
 fn what_the_opening_of_the_device_took_is_system_memory_and_no_leak() {
     let mut stream = Stream::on_t3k();
     open_mesh(&mut stream);

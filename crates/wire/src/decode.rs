@@ -2,10 +2,12 @@
 //! needs is then taken from there. Unknown keys are ignored, unknown kinds are [`Line::Unknown`].
 
 use crate::event::{
-    Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Lost, Place, Stamp, SweepCause,
+    Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, KernelKind, Lost, Place,
+    Stamp, SweepCause, TraceStep,
 };
 use crate::line::{
-    Allocator, Bank, Cores, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Recovery, Runtime,
+    Allocator, Bank, Cores, Device, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Recovery,
+    Runtime,
 };
 use crate::version::{SCHEMA, Version};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
@@ -60,7 +62,7 @@ struct Fields<'a> {
     size_bytes: Option<Number>,
     page_size_bytes: Option<Number>,
     per_bank_bytes: Option<Number>,
-    n_cores: Option<u32>,
+    n_cores: Option<Number>,
     unique_id: Option<Number>,
     owns_data: Option<bool>,
     #[serde(default)]
@@ -73,6 +75,11 @@ struct Fields<'a> {
     token: Option<Number>,
     #[serde(borrow)]
     name: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    arguments: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    kernel: Option<Cow<'a, str>>,
+    trace: Option<Number>,
     dropped: Option<Number>,
     recorded: Option<Number>,
     recovered: Option<Number>,
@@ -145,8 +152,9 @@ struct ParentFields {
 impl Fields<'_> {
     fn into_line(self) -> Result<Line, LineError> {
         Ok(match &*self.kind {
-            "header" => Line::Header(self.header()?),
+            "header" => Line::Header(Box::new(self.header()?)),
             "mesh" => Line::Mesh(self.mesh()?),
+            "device" => Line::Device(Device { chip: self.take("chip", self.chip)?, arch: self.arch()? }),
             "allocator" => Line::Allocator(self.allocator_definition()?),
             "cores" => Line::Cores(self.core_set()?),
             "footer" => Line::Footer(self.footer()?),
@@ -180,11 +188,20 @@ impl Fields<'_> {
                 allocator: self.number("allocator", self.allocator)?,
                 cause: self.value_in("cause", &SweepCause::ALL, self.cause.as_deref())?,
             },
-            "close" => Event::Close { mesh_id: self.take("mesh_id", self.mesh_id)? },
+            "close" => Event::Close { place: self.place()? },
             "fork" => Event::Fork { token: self.number("token", self.token)? },
             "mark" => Event::Mark { name: self.name()? },
-            "op_begin" => Event::OpBegin { name: self.name()? },
+            "op_begin" => {
+                Event::OpBegin { name: self.name()?, arguments: self.arguments.as_deref().map(str::to_owned) }
+            }
             "op_end" => Event::OpEnd,
+            "phase_begin" => Event::PhaseBegin { name: self.name()? },
+            "phase_end" => Event::PhaseEnd,
+            "kernel_load" => Event::KernelLoad(self.kernel()?),
+            "kernel_unload" => Event::KernelUnload { place: self.place()?, program: self.program_number() },
+            "trace_begin" => self.trace(TraceStep::Begin)?,
+            "trace_end" => self.trace(TraceStep::End)?,
+            "trace_release" => self.trace(TraceStep::Release)?,
             "lost" => Event::Lost(Lost { dropped: self.number("dropped", self.dropped)? }),
             _ => return Ok(None),
         }))
@@ -210,7 +227,10 @@ impl Fields<'_> {
             size_bytes: self.number("size_bytes", self.size_bytes)?,
             page_size_bytes: self.number("page_size_bytes", self.page_size_bytes)?,
             per_bank_bytes: self.number("per_bank_bytes", self.per_bank_bytes)?,
-            n_cores: self.n_cores,
+            n_cores: self
+                .n_cores
+                .map(|n| u32::try_from(n.0).map_err(|_| self.missing("n_cores")))
+                .transpose()?,
             cores: self.cores,
             unique_id: self.unique_id.map(|id| id.0),
             owns_data: self.take("owns_data", self.owns_data)?,
@@ -238,6 +258,20 @@ impl Fields<'_> {
             size_bytes: self.number("size_bytes", self.size_bytes)?,
             globally_allocated: self.take("globally_allocated", self.globally_allocated)?,
         })
+    }
+
+    fn kernel(&self) -> Result<Kernel, LineError> {
+        Ok(Kernel {
+            place: self.place()?,
+            kind: self.take("kernel", self.kernel.as_deref().and_then(KernelKind::from_name))?,
+            program: self.program_number(),
+            size_bytes: self.number("size_bytes", self.size_bytes)?,
+            n_cores: self.number("n_cores", self.n_cores)?,
+        })
+    }
+
+    fn trace(&self, step: TraceStep) -> Result<Event, LineError> {
+        Ok(Event::Trace { step, place: self.place()?, trace: self.number("trace", self.trace)? })
     }
 
     fn header(mut self) -> Result<Header, LineError> {
@@ -275,7 +309,7 @@ impl Fields<'_> {
             chips: self.take("chips", chips)?,
             rows: self.take("rows", self.rows)?,
             cols: self.take("cols", self.cols)?,
-            arch: self.take("arch", self.arch.as_deref().map(str::to_owned))?,
+            arch: self.arch()?,
         })
     }
 
@@ -329,6 +363,10 @@ impl Fields<'_> {
             Some(ProgramField::Text(digits)) => digits.parse().ok(),
             None => None,
         }
+    }
+
+    fn arch(&self) -> Result<String, LineError> {
+        self.take("arch", self.arch.as_deref().map(str::to_owned))
     }
 
     fn name(&self) -> Result<String, LineError> {

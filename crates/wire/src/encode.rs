@@ -2,8 +2,8 @@
 //! first bytes and people can read a column.
 
 use crate::SweepCause;
-use crate::event::{Alloc, CbAlloc, CbDealloc, Dealloc, Event, Place, Stamp};
-use crate::line::{Allocator, Cores, Ending, Footer, Header, Line, Mesh, Recovery};
+use crate::event::{Alloc, CbAlloc, CbDealloc, Dealloc, Event, Kernel, Place, Stamp};
+use crate::line::{Allocator, Cores, Device, Ending, Footer, Header, Line, Mesh, Recovery};
 use crate::version::SCHEMA;
 
 /// Integers above this lose digits in readers whose only number is a double, so they are written as strings.
@@ -13,6 +13,7 @@ pub(crate) fn line(line: &Line, out: &mut Vec<u8>) {
     match line {
         Line::Header(header) => header_line(header, out),
         Line::Mesh(mesh) => mesh_line(mesh, out),
+        Line::Device(device) => device_line(device, out),
         Line::Allocator(allocator) => allocator_line(allocator, out),
         Line::Cores(cores) => cores_line(cores, out),
         Line::Event(stamp, event) => event_line(*stamp, event, out),
@@ -58,6 +59,13 @@ fn mesh_line(mesh: &Mesh, out: &mut Vec<u8>) {
     o.number("rows", u64::from(mesh.rows));
     o.number("cols", u64::from(mesh.cols));
     o.text("arch", &mesh.arch);
+    o.end_line();
+}
+
+fn device_line(device: &Device, out: &mut Vec<u8>) {
+    let mut o = Object::of_kind(out, "device");
+    o.number("chip", u64::from(device.chip));
+    o.text("arch", &device.arch);
     o.end_line();
 }
 
@@ -125,6 +133,15 @@ fn event_line(stamp: Stamp, event: &Event, out: &mut Vec<u8>) {
             o.place(*place);
             o.optional("program", *program);
         }
+        Event::KernelUnload { place, program } => {
+            o.place(Some(*place));
+            o.optional("program", *program);
+        }
+        Event::KernelLoad(kernel) => kernel_fields(&mut o, kernel),
+        Event::Trace { place, trace, .. } => {
+            o.place(Some(*place));
+            o.number("trace", *trace);
+        }
         Event::ProgramRun { program, place } => {
             o.place(Some(*place));
             o.number("program", *program);
@@ -133,10 +150,16 @@ fn event_line(stamp: Stamp, event: &Event, out: &mut Vec<u8>) {
             o.number("allocator", *allocator);
             o.text("cause", name_in(&SweepCause::ALL, *cause));
         }
-        Event::Close { mesh_id } => o.number("mesh_id", u64::from(*mesh_id)),
+        Event::Close { place } => o.place(Some(*place)),
         Event::Fork { token } => o.number("token", *token),
-        Event::Mark { name } | Event::OpBegin { name } => o.text("name", name),
-        Event::OpEnd => {}
+        Event::Mark { name } | Event::PhaseBegin { name } => o.text("name", name),
+        Event::OpBegin { name, arguments } => {
+            o.text("name", name);
+            if let Some(arguments) = arguments {
+                o.text("arguments", arguments);
+            }
+        }
+        Event::OpEnd | Event::PhaseEnd => {}
         Event::Lost(lost) => o.number("dropped", lost.dropped),
     }
     o.end_line();
@@ -180,6 +203,14 @@ fn cb_alloc_fields(o: &mut Object<'_>, cb: &CbAlloc) {
     o.number("address", cb.address);
     o.number("size_bytes", cb.size_bytes);
     o.flag("globally_allocated", cb.globally_allocated);
+}
+
+fn kernel_fields(o: &mut Object<'_>, kernel: &Kernel) {
+    o.place(Some(kernel.place));
+    o.text("kernel", &kernel.kind.to_string());
+    o.optional("program", kernel.program);
+    o.number("size_bytes", kernel.size_bytes);
+    o.number("n_cores", kernel.n_cores);
 }
 
 fn name_in<T: PartialEq>(all: &[(T, &'static str)], value: T) -> &'static str {

@@ -162,6 +162,61 @@ impl fmt::Display for BufferLayout {
     }
 }
 
+/// What a kernel is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KernelKind {
+    /// Of the program itself.
+    Application,
+    /// Of the fabric between chips.
+    Fabric,
+    /// Of the command queues.
+    Dispatch,
+    /// A number this version has no name for.
+    Unknown(u32),
+}
+
+impl KernelKind {
+    const KNOWN: [(Self, &'static str); 3] =
+        [(Self::Application, "APPLICATION"), (Self::Fabric, "FABRIC"), (Self::Dispatch, "DISPATCH")];
+
+    /// The number of this kind in the C interface.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Application => 0,
+            Self::Fabric => 1,
+            Self::Dispatch => 2,
+            Self::Unknown(number) => number,
+        }
+    }
+
+    /// The kind of a name as [`fmt::Display`] writes it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let known = Self::KNOWN.into_iter().find(|(_, known)| *known == name).map(|(kind, _)| kind);
+        known.or_else(|| Some(Self::from(name.strip_prefix("KERNEL_")?.parse::<u32>().ok()?)))
+    }
+}
+
+impl From<u32> for KernelKind {
+    fn from(number: u32) -> Self {
+        match number {
+            0 => Self::Application,
+            1 => Self::Fabric,
+            2 => Self::Dispatch,
+            other => Self::Unknown(other),
+        }
+    }
+}
+
+impl fmt::Display for KernelKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Unknown(number) = self {
+            return f.pad(&format!("KERNEL_{number}"));
+        }
+        let known = Self::KNOWN.into_iter().find(|(kind, _)| kind == self);
+        f.pad(known.map_or("", |(_, name)| name))
+    }
+}
+
 /// Where something is: on every chip of a mesh device, or on one chip.
 ///
 /// A mesh number is not a chip number. The stock runtime reports buffers per mesh and, from 0.70, circular
@@ -249,6 +304,33 @@ pub struct CbDealloc {
     pub program: Option<u64>,
 }
 
+/// The kernel binaries of a program are loaded. This is no memory that somebody holds: what is loaded over time is
+/// evicted by the device without a word.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kernel {
+    /// On which chips.
+    pub place: Place,
+    /// What the kernels are for.
+    pub kind: KernelKind,
+    /// The owning program, if it is known.
+    pub program: Option<u64>,
+    /// Bytes of the binaries on one core.
+    pub size_bytes: u64,
+    /// On how many cores.
+    pub n_cores: u64,
+}
+
+/// What happens to a trace: captured commands that can be replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TraceStep {
+    /// From now on commands are captured.
+    Begin,
+    /// The capture is complete.
+    End,
+    /// The trace is given up.
+    Release,
+}
+
 /// Why an allocator gave up everything it held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SweepCause {
@@ -309,10 +391,10 @@ pub enum Event {
         /// Why.
         cause: SweepCause,
     },
-    /// A mesh device has been closed.
+    /// A mesh device, or a device alone, has been closed.
     Close {
-        /// The number of the mesh device.
-        mesh_id: u32,
+        /// Which one.
+        place: Place,
     },
     /// The process is about to fork; a child's capture names the token of its fork.
     Fork {
@@ -328,9 +410,36 @@ pub enum Event {
     OpBegin {
         /// The name, as given.
         name: String,
+        /// The arguments as text, if they were given.
+        arguments: Option<String>,
     },
     /// The operation that began last on this thread ends.
     OpEnd,
+    /// A named phase of this thread's work begins. Phases nest.
+    PhaseBegin {
+        /// The name, as given.
+        name: String,
+    },
+    /// The phase that began last on this thread ends.
+    PhaseEnd,
+    /// Kernel binaries are loaded.
+    KernelLoad(Kernel),
+    /// Kernel binaries are unloaded.
+    KernelUnload {
+        /// From which chips.
+        place: Place,
+        /// The owning program; absent: of every program on the place.
+        program: Option<u64>,
+    },
+    /// Something happens to a trace.
+    Trace {
+        /// What.
+        step: TraceStep,
+        /// On which chips.
+        place: Place,
+        /// The runtime's number of the trace.
+        trace: u64,
+    },
     /// Events were refused.
     Lost(Lost),
 }
@@ -351,6 +460,13 @@ impl Event {
             Self::Mark { .. } => "mark",
             Self::OpBegin { .. } => "op_begin",
             Self::OpEnd => "op_end",
+            Self::PhaseBegin { .. } => "phase_begin",
+            Self::PhaseEnd => "phase_end",
+            Self::KernelLoad(_) => "kernel_load",
+            Self::KernelUnload { .. } => "kernel_unload",
+            Self::Trace { step: TraceStep::Begin, .. } => "trace_begin",
+            Self::Trace { step: TraceStep::End, .. } => "trace_end",
+            Self::Trace { step: TraceStep::Release, .. } => "trace_release",
             Self::Lost(_) => "lost",
         }
     }

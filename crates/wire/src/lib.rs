@@ -17,10 +17,11 @@ mod decode;
 mod encode;
 
 pub use event::{
-    Address, Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Lost, Place, Stamp,
-    SweepCause,
+    Address, Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, KernelKind, Lost,
+    Place, Stamp, SweepCause, TraceStep,
 };
 pub use line::{
-    Allocator, Bank, Cores, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Recovery, Runtime,
+    Allocator, Bank, Cores, Device, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Recovery,
+    Runtime,
 };
 pub use version::Version;

@@ -7,10 +7,12 @@ use std::fmt;
 /// One line of a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Line {
-    /// The first line.
-    Header(Header),
+    /// The first line. Boxed: it is ten times as large as what comes by the million.
+    Header(Box<Header>),
     /// Defines a mesh device before the first event that names it.
     Mesh(Mesh),
+    /// Tells of a device that is used alone when it is opened.
+    Device(Device),
     /// Defines an allocator before the first event that names it.
     Allocator(Allocator),
     /// Defines a set of cores before the first event that names it.
@@ -94,6 +96,15 @@ pub struct Mesh {
     /// The shape.
     pub cols: u32,
     /// The architecture: `wormhole_b0`, `blackhole`, or `arch_N`.
+    pub arch: String,
+}
+
+/// A device that belongs to no mesh device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its number.
+    pub chip: u32,
+    /// The architecture, as for [`Mesh`].
     pub arch: String,
 }
 

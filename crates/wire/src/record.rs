@@ -11,7 +11,9 @@
 //! What does not fit goes on in whole slots behind the first one: names, definitions (as their JSON lines), and
 //! allocations with a figure of unusual size.
 
-use crate::event::{Alloc, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Place, SweepCause};
+use crate::event::{
+    Alloc, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, Place, SweepCause, TraceStep,
+};
 
 /// The 64-bit words of a record.
 pub const WORDS: usize = 8;
@@ -55,11 +57,25 @@ pub enum Kind {
     OpEnd,
     /// A definition: the tail is its JSON line.
     Definition,
+    /// The beginning of a phase.
+    PhaseBegin,
+    /// The end of a phase.
+    PhaseEnd,
+    /// The load of kernels.
+    KernelLoad,
+    /// The unload of kernels.
+    KernelUnload,
+    /// The beginning of a trace.
+    TraceBegin,
+    /// The end of a trace.
+    TraceEnd,
+    /// The release of a trace.
+    TraceRelease,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers, with the names their lines carry.
-    pub const ALL: [(Self, &'static str); 13] = [
+    pub const ALL: [(Self, &'static str); 20] = [
         (Self::Alloc, "alloc"),
         (Self::Dealloc, "dealloc"),
         (Self::Retained, "retained"),
@@ -73,6 +89,13 @@ impl Kind {
         (Self::OpBegin, "op_begin"),
         (Self::OpEnd, "op_end"),
         (Self::Definition, "definition"),
+        (Self::PhaseBegin, "phase_begin"),
+        (Self::PhaseEnd, "phase_end"),
+        (Self::KernelLoad, "kernel_load"),
+        (Self::KernelUnload, "kernel_unload"),
+        (Self::TraceBegin, "trace_begin"),
+        (Self::TraceEnd, "trace_end"),
+        (Self::TraceRelease, "trace_release"),
     ];
 
     fn from_number(number: u64) -> Option<Self> {
@@ -105,8 +128,9 @@ pub enum Tail<'a> {
     None,
     /// One more slot.
     Slot(Slot),
-    /// Bytes; their number is in word 3.
-    Bytes(&'a [u8]),
+    /// Two texts, one behind the other, of which the second is nearly always empty. The number of all bytes is in
+    /// word 3, that of the first text in word 4.
+    Bytes(&'a [u8], &'a [u8]),
 }
 
 /// A record as it was read.
@@ -152,18 +176,44 @@ pub fn encode(event: &Event, ctx: u32, position: impl FnOnce(u64) -> Option<u64>
             let cause = SweepCause::ALL.iter().position(|(known, _)| known == cause).unwrap_or(0);
             short(Kind::Sweep, 0, None, ctx, [*allocator, cause as u64, 0, 0]).into()
         }
-        Event::Close { mesh_id } => short(Kind::Close, 0, Some(Place::Mesh(*mesh_id)), ctx, [0; 4]).into(),
+        Event::Close { place } => short(Kind::Close, 0, Some(*place), ctx, [0; 4]).into(),
         Event::Fork { token } => short(Kind::Fork, 0, None, ctx, [*token, 0, 0, 0]).into(),
-        Event::Mark { name } => long(Kind::Mark, ctx, name.as_bytes()),
-        Event::OpBegin { name } => long(Kind::OpBegin, ctx, name.as_bytes()),
+        Event::Mark { name } => long(Kind::Mark, ctx, name.as_bytes(), None),
+        Event::OpBegin { name, arguments } => {
+            long(Kind::OpBegin, ctx, name.as_bytes(), arguments.as_ref().map(String::as_bytes))
+        }
+        Event::PhaseBegin { name } => long(Kind::PhaseBegin, ctx, name.as_bytes(), None),
+        Event::PhaseEnd => short(Kind::PhaseEnd, 0, None, ctx, [0; 4]).into(),
+        Event::KernelLoad(Kernel { place, kind, program, size_bytes, n_cores }) => {
+            let payload = [*size_bytes, *n_cores, program.unwrap_or(0), u64::from(kind.number())];
+            short(Kind::KernelLoad, when(program.is_some(), flag::HAS_ID), Some(*place), ctx, payload).into()
+        }
+        Event::KernelUnload { place, program } => {
+            let flags = when(program.is_some(), flag::HAS_ID);
+            short(Kind::KernelUnload, flags, Some(*place), ctx, [0, 0, program.unwrap_or(0), 0]).into()
+        }
+        Event::Trace { step, place, trace } => {
+            let kind = match step {
+                TraceStep::Begin => Kind::TraceBegin,
+                TraceStep::End => Kind::TraceEnd,
+                TraceStep::Release => Kind::TraceRelease,
+            };
+            short(kind, 0, Some(*place), ctx, [*trace, 0, 0, 0]).into()
+        }
         // Losses are told by whoever reads the spool, never put into it.
         Event::OpEnd | Event::Lost(_) => short(Kind::OpEnd, 0, None, ctx, [0; 4]).into(),
     }
 }
 
+/// Encodes an event that has a name, a mark or a beginning, from the name's bytes. They need not be UTF-8. What does
+/// not fit is cut.
+pub fn encode_text<'a>(kind: Kind, name: &'a [u8], arguments: Option<&'a [u8]>) -> Encoded<'a> {
+    long(kind, 0, name, arguments)
+}
+
 /// Encodes a definition from its JSON line, newline included.
 pub fn encode_definition(line: &[u8]) -> Encoded<'_> {
-    long(Kind::Definition, 0, line)
+    long(Kind::Definition, 0, line, None)
 }
 
 /// Encodes an allocation into one slot, with nothing in between: what the hottest path does. `None` if a figure is
@@ -254,11 +304,15 @@ impl From<Slot> for Encoded<'_> {
     }
 }
 
-fn long(kind: Kind, ctx: u32, bytes: &[u8]) -> Encoded<'_> {
-    let bytes = &bytes[..bytes.len().min(MOST_TAIL)];
-    let mut slot = short(kind, 0, None, ctx, [bytes.len() as u64, 0, 0, 0]);
-    slot[1] += (bytes.len().div_ceil(BYTES) as u64) << 16;
-    Encoded { slot, tail: Tail::Bytes(bytes) }
+fn long<'a>(kind: Kind, ctx: u32, name: &'a [u8], more: Option<&'a [u8]>) -> Encoded<'a> {
+    let flags = when(more.is_some(), flag::HAS_SECOND);
+    let name = &name[..name.len().min(MOST_TAIL)];
+    let more = more.unwrap_or_default();
+    let more = &more[..more.len().min(MOST_TAIL - name.len())];
+    let length = name.len() + more.len();
+    let mut slot = short(kind, flags, None, ctx, [length as u64, name.len() as u64, 0, 0]);
+    slot[1] += (length.div_ceil(BYTES) as u64) << 16;
+    Encoded { slot, tail: Tail::Bytes(name, more) }
 }
 
 fn when(condition: bool, flag: u64) -> u64 {
@@ -331,14 +385,28 @@ pub fn decode(slots: &[Slot], allocator: impl Fn(u64) -> Option<u64>) -> Option<
             let (cause, _) = SweepCause::ALL.get(usize::try_from(b).ok()?)?;
             Event::Sweep { allocator: a, cause: *cause }
         }
-        Kind::Close => match place? {
-            Place::Mesh(mesh_id) => Event::Close { mesh_id },
-            Place::Chip(_) => return None,
-        },
+        Kind::Close => Event::Close { place: place? },
         Kind::Fork => Event::Fork { token: a },
-        Kind::Mark => Event::Mark { name: String::from_utf8_lossy(&bytes(slots)?).into_owned() },
-        Kind::OpBegin => Event::OpBegin { name: String::from_utf8_lossy(&bytes(slots)?).into_owned() },
+        Kind::Mark => Event::Mark { name: text(&bytes(slots)?) },
+        Kind::OpBegin => {
+            let bytes = bytes(slots)?;
+            let (name, arguments) = bytes.split_at_checked(usize::try_from(b).ok()?)?;
+            Event::OpBegin { name: text(name), arguments: has(flag::HAS_SECOND).then(|| text(arguments)) }
+        }
         Kind::OpEnd => Event::OpEnd,
+        Kind::PhaseBegin => Event::PhaseBegin { name: text(&bytes(slots)?) },
+        Kind::PhaseEnd => Event::PhaseEnd,
+        Kind::KernelLoad => Event::KernelLoad(Kernel {
+            place: place?,
+            kind: low(d).into(),
+            program: id,
+            size_bytes: a,
+            n_cores: b,
+        }),
+        Kind::KernelUnload => Event::KernelUnload { place: place?, program: id },
+        Kind::TraceBegin => Event::Trace { step: TraceStep::Begin, place: place?, trace: a },
+        Kind::TraceEnd => Event::Trace { step: TraceStep::End, place: place?, trace: a },
+        Kind::TraceRelease => Event::Trace { step: TraceStep::Release, place: place?, trace: a },
         Kind::Definition => return Some(Decoded::Definition(bytes(slots)?)),
     };
     Some(Decoded::Event(event, high(first[2])))
@@ -391,6 +459,10 @@ fn decode_alloc(
         alloc.allocator = Some(allocator(position)?);
     }
     Some(alloc)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// The bytes that follow the first slot.

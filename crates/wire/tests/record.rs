@@ -6,7 +6,7 @@ use tt_memtrace_wire::record::{
     encode_definition, kind_number, n_slots,
 };
 use tt_memtrace_wire::{
-    Alloc, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Place, SweepCause, record::Kind,
+    Alloc, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, Place, SweepCause, TraceStep, record::Kind,
 };
 
 /// Numbers around every border between a narrow record and a wide one, and all others.
@@ -77,6 +77,7 @@ fn name() -> impl Strategy<Value = String> {
 
 fn event() -> impl Strategy<Value = Event> {
     let cause = prop_oneof![Just(SweepCause::Call), Just(SweepCause::Close), Just(SweepCause::Exit)];
+    let step = prop::sample::select(vec![TraceStep::Begin, TraceStep::End, TraceStep::Release]);
     let dealloc = (
         place(),
         buffer_type(),
@@ -106,11 +107,25 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(place, program)| Event::CbDealloc(CbDealloc { place, program })),
         1 => (number(), place()).prop_map(|(program, place)| Event::ProgramRun { program, place }),
         1 => (number(), cause).prop_map(|(allocator, cause)| Event::Sweep { allocator, cause }),
-        1 => small().prop_map(|mesh_id| Event::Close { mesh_id }),
+        1 => place().prop_map(|place| Event::Close { place }),
         1 => number().prop_map(|token| Event::Fork { token }),
         1 => name().prop_map(|name| Event::Mark { name }),
-        1 => name().prop_map(|name| Event::OpBegin { name }),
+        1 => (name(), prop::option::of(name())).prop_map(|(name, arguments)| Event::OpBegin { name, arguments }),
         1 => Just(Event::OpEnd),
+        1 => name().prop_map(|name| Event::PhaseBegin { name }),
+        1 => Just(Event::PhaseEnd),
+        1 => (place(), small(), prop::option::of(number()), number(), number()).prop_map(
+            |(place, kind, program, size_bytes, n_cores)| Event::KernelLoad(Kernel {
+                place,
+                kind: kind.into(),
+                program,
+                size_bytes,
+                n_cores,
+            })
+        ),
+        1 => (place(), prop::option::of(number()))
+            .prop_map(|(place, program)| Event::KernelUnload { place, program }),
+        1 => (step, place(), number()).prop_map(|(step, place, trace)| Event::Trace { step, place, trace }),
     ]
 }
 
@@ -124,7 +139,8 @@ fn slots(encoded: &Encoded<'_>) -> Vec<Slot> {
             assert_eq!(slots.len(), 2);
             slots[1] = slot;
         }
-        Tail::Bytes(bytes) => {
+        Tail::Bytes(name, more) => {
+            let bytes = [name, more].concat();
             assert_eq!(slots.len(), 1 + bytes.len().div_ceil(BYTES));
             for (i, chunk) in bytes.chunks(8).enumerate() {
                 let mut word = [0xaa; 8];
@@ -139,7 +155,11 @@ fn slots(encoded: &Encoded<'_>) -> Vec<Slot> {
 
 /// A name as far as it fits: cut between bytes, and what is left of a torn character replaced.
 fn cut(name: &str) -> String {
-    String::from_utf8_lossy(&name.as_bytes()[..name.len().min(MOST_TAIL)]).into_owned()
+    cut_to(MOST_TAIL, name)
+}
+
+fn cut_to(most: usize, name: &str) -> String {
+    String::from_utf8_lossy(&name.as_bytes()[..name.len().min(most)]).into_owned()
 }
 
 proptest! {
@@ -156,7 +176,11 @@ proptest! {
         };
         let expected = match event {
             Event::Mark { name } => Event::Mark { name: cut(&name) },
-            Event::OpBegin { name } => Event::OpBegin { name: cut(&name) },
+            Event::PhaseBegin { name } => Event::PhaseBegin { name: cut(&name) },
+            Event::OpBegin { name, arguments } => {
+                let room = MOST_TAIL - name.len().min(MOST_TAIL);
+                Event::OpBegin { name: cut(&name), arguments: arguments.map(|arguments| cut_to(room, &arguments)) }
+            }
             event => event,
         };
         prop_assert_eq!((decoded, decoded_ctx), (expected, ctx));
@@ -198,7 +222,7 @@ proptest! {
     #[test]
     fn any_words_are_an_event_or_nothing(
         first in any::<Slot>(),
-        kind in 0..20_u64,
+        kind in 0..24_u64,
         more in prop::collection::vec(any::<Slot>(), 0..4),
         length in number(),
     ) {

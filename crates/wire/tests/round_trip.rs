@@ -68,6 +68,7 @@ fn cb_alloc() -> impl Strategy<Value = Event> {
 
 fn event() -> impl Strategy<Value = Event> {
     let cause = prop_oneof![Just(SweepCause::Call), Just(SweepCause::Close), Just(SweepCause::Exit)];
+    let step = prop_oneof![Just(TraceStep::Begin), Just(TraceStep::End), Just(TraceStep::Release)];
     prop_oneof![
         alloc(),
         dealloc(),
@@ -84,11 +85,22 @@ fn event() -> impl Strategy<Value = Event> {
             .prop_map(|(place, program)| Event::CbDealloc(CbDealloc { place, program })),
         (number(), place()).prop_map(|(program, place)| Event::ProgramRun { program, place }),
         (number(), cause).prop_map(|(allocator, cause)| Event::Sweep { allocator, cause }),
-        any::<u32>().prop_map(|mesh_id| Event::Close { mesh_id }),
+        place().prop_map(|place| Event::Close { place }),
         number().prop_map(|token| Event::Fork { token }),
         any::<String>().prop_map(|name| Event::Mark { name }),
-        any::<String>().prop_map(|name| Event::OpBegin { name }),
+        (any::<String>(), prop::option::of(any::<String>()))
+            .prop_map(|(name, arguments)| Event::OpBegin { name, arguments }),
         Just(Event::OpEnd),
+        any::<String>().prop_map(|name| Event::PhaseBegin { name }),
+        Just(Event::PhaseEnd),
+        (place(), 0..6_u32, prop::option::of(number()), number(), number()).prop_map(
+            |(place, kind, program, size_bytes, n_cores)| {
+                Event::KernelLoad(Kernel { place, kind: kind.into(), program, size_bytes, n_cores })
+            }
+        ),
+        (place(), prop::option::of(number()))
+            .prop_map(|(place, program)| Event::KernelUnload { place, program }),
+        (step, place(), number()).prop_map(|(step, place, trace)| Event::Trace { step, place, trace }),
         number().prop_map(|dropped| Event::Lost(Lost { dropped })),
     ]
 }
@@ -104,7 +116,7 @@ fn header() -> impl Strategy<Value = Line> {
     );
     (who, rest).prop_map(
         |((pid, process_start, host, rank, command), (t_ns, wall_ns, runtime, spool, parent))| {
-            Line::Header(Header {
+            Line::Header(Box::new(Header {
                 version: version::CURRENT,
                 tool: "0.1.0".into(),
                 pid,
@@ -121,7 +133,7 @@ fn header() -> impl Strategy<Value = Line> {
                 stacks: "none".into(),
                 spool,
                 parent: parent.map(|(capture, pid, token)| Parent { capture, pid, token }),
-            })
+            }))
         },
     )
 }
@@ -149,6 +161,7 @@ fn line() -> impl Strategy<Value = Line> {
         1 => (any::<u32>(), any::<Vec<u32>>(), any::<u32>(), any::<u32>(), any::<String>()).prop_map(
             |(mesh_id, chips, rows, cols, arch)| Line::Mesh(Mesh { mesh_id, chips, rows, cols, arch })
         ),
+        1 => (any::<u32>(), any::<String>()).prop_map(|(chip, arch)| Line::Device(Device { chip, arch })),
         1 => (number(), any::<u32>(), prop::option::of(number()), prop::collection::vec(bank, 0..4)).prop_map(
             |(allocator, mesh_id, bank_rounding_bytes, banks)| {
                 Line::Allocator(Allocator { allocator, mesh_id, bank_rounding_bytes, banks })
@@ -204,8 +217,11 @@ fn integers_above_two_to_the_53_are_strings() {
 #[test]
 fn unknown_keys_are_ignored_and_unknown_kinds_are_named() {
     let close = r#"{"kind":"close","n":3,"t_ns":1,"tid":2,"ctx":0,"mesh_id":7,"added_later":[1,{"x":2}]}"#;
-    assert!(matches!(Line::parse(close), Ok(Line::Event(Stamp { n: 3, .. }, Event::Close { mesh_id: 7 }))));
-    assert_eq!(Line::parse(r#"{"kind":"kernel_load","n":1}"#), Ok(Line::Unknown("kernel_load".into())));
+    assert!(matches!(
+        Line::parse(close),
+        Ok(Line::Event(Stamp { n: 3, .. }, Event::Close { place: Place::Mesh(7) }))
+    ));
+    assert_eq!(Line::parse(r#"{"kind":"failure","n":1}"#), Ok(Line::Unknown("failure".into())));
 }
 
 #[test]

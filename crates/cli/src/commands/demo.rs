@@ -3,7 +3,7 @@
 use crate::args::{By, Demo};
 use crate::commands::{leaks, summary::Summary};
 use crate::filters::Selection;
-use crate::{exit, json, replay};
+use crate::{exit, json};
 use serde_json::json;
 use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
@@ -33,7 +33,7 @@ fn show(args: &Demo, capture: &Path, out: &mut dyn Write) -> anyhow::Result<u8> 
     writeln!(out, "$ tt-memtrace summary sample.jsonl")?;
     summary.print(By::Chip, false, out)?;
     writeln!(out, "$ tt-memtrace leaks sample.jsonl")?;
-    leaks::print(&replay::whole(capture)?, false, out)?;
+    leaks::print(&leaks::Judged::read(capture, &Selection::default())?, false, out)?;
     writeln!(out, "One tensor of 1 MiB was kept at each step, and one semaphore to the end.")?;
     writeln!(out, "The same for a program of yours:\n")?;
     writeln!(out, "  tt-memtrace run -- python your_script.py")?;

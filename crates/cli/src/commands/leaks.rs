@@ -1,4 +1,6 @@
-//! `leaks`: what the program did not free, largest first.
+//! `leaks`: what the program did not free, largest first; and what becomes more from mark to mark.
+
+mod growth;
 
 use crate::args::Leaks;
 use crate::exit::Usage;
@@ -11,8 +13,8 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
-use tt_memtrace_ledger::Class;
-use tt_memtrace_wire::Line;
+use tt_memtrace_ledger::{Class, Growth, Trend};
+use tt_memtrace_wire::{Event, Line};
 
 /// Reports on each capture. Whether leaks are wrong is for the reader to say, so they are no failure here.
 pub fn run(args: &Leaks, out: &mut dyn Write) -> anyhow::Result<u8> {
@@ -21,30 +23,52 @@ pub fn run(args: &Leaks, out: &mut dyn Write) -> anyhow::Result<u8> {
         let why = "--type cb: circular buffers belong to programs and are not judged; try snapshot or l1";
         return Err(Usage(why.into()).into());
     }
-    report.run(out, read, to_json, |replay, out| print(replay, args.captures.verbose, out))
+    report.run(out, Judged::read, to_json, |judged, out| print(judged, args.captures.verbose, out))
 }
 
-/// Replays to the end of the interval, or of the process.
-fn read(path: &Path, selection: &Selection) -> anyhow::Result<Replay> {
-    let end = selection.interval.map_or(u64::MAX, |interval| interval.to);
-    let mut replay = replay::selected(path, selection, &mut |_, line, _, _| {
-        let n = if let Line::Event(stamp, _) = line { stamp.n } else { 0 };
-        Ok(if n >= end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-    })?;
-    if !replay.is_stopped {
-        replay.conclude();
+/// A capture, and what grew in it.
+pub struct Judged {
+    replay: Replay,
+    trends: Vec<Trend>,
+}
+
+impl AsRef<Replay> for Judged {
+    fn as_ref(&self) -> &Replay {
+        &self.replay
     }
-    Ok(replay)
+}
+
+impl Judged {
+    /// Replays to the end of the interval, or of the process.
+    pub fn read(path: &Path, selection: &Selection) -> anyhow::Result<Self> {
+        let end = selection.interval.map_or(u64::MAX, |interval| interval.to);
+        let mut growth = Growth::default();
+        let mut replay = replay::selected(path, selection, &mut |_, line, _, ledger| {
+            let Line::Event(stamp, event) = line else { return Ok(ControlFlow::Continue(())) };
+            if let Event::Mark { name } = event
+                && selection.has_event(stamp.n)
+            {
+                growth.note(name, (*stamp).into(), &ledger.snapshot());
+            }
+            Ok(if stamp.n >= end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        if !replay.is_stopped {
+            replay.conclude();
+        }
+        Ok(Self { trends: growth::trends(&growth, selection), replay })
+    }
 }
 
 /// One process, for people.
-pub fn print(replay: &Replay, is_verbose: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+pub fn print(judged: &Judged, is_verbose: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+    let replay = &judged.replay;
     writeln!(out, "{}", render::first_line(replay))?;
     for note in render::notes(replay, is_verbose) {
         writeln!(out, "{note}")?;
     }
     let survivors = Survivors::of(replay);
     writeln!(out, "{}", survivors.verdict())?;
+    growth::print(&judged.trends, &replay.header, out)?;
     let groups = survivors.groups();
     if groups.is_empty() {
         let is_left_out = !replay.ledger.survivors().is_empty();
@@ -102,7 +126,8 @@ fn totals(survivors: &Survivors<'_>) -> Vec<(Vec<u32>, String)> {
     groups
 }
 
-fn to_json(replay: &Replay) -> Value {
+fn to_json(judged: &Judged) -> Value {
+    let replay = &judged.replay;
     let (snapshot, header) = (replay.ledger.snapshot(), &replay.header);
     let survivor = |Survivor { buffer, fate, at }: Survivor<'_>| {
         let more = json!({
@@ -123,6 +148,7 @@ fn to_json(replay: &Replay) -> Value {
     });
     let process = json!({
         "left": survivors.json(),
+        "growth": judged.trends.iter().map(|trend| growth::json(trend, header)).collect::<Vec<_>>(),
         "survivors": survivors.largest_first().into_iter().map(survivor).collect::<Vec<_>>(),
         "chips": chips.collect::<Vec<_>>(),
     });

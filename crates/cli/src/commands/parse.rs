@@ -32,7 +32,7 @@ pub fn run(args: &Parse, out: &mut dyn Write) -> anyhow::Result<u8> {
 /// Every line, as fast as it can be read: no ledger is needed.
 fn plain(printer: &mut Printer<'_>, path: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
     let mut capture = Capture::open(path)?;
-    printer.print(&Line::Header(capture.header.clone()), out)?;
+    printer.print(&Line::Header(Box::new(capture.header.clone())), out)?;
     while let Some(line) = capture.next_line()? {
         printer.print(&line, out)?;
     }

@@ -115,10 +115,13 @@ struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    /// The buffers that own their memory, largest first. Views hold nothing, and hooked buffers were never there.
+    /// The buffers that hold memory, largest first. Views do only where no owner is known, and hooked buffers were
+    /// never there.
     fn buffers(self) -> Vec<&'a Buffer> {
         let mut buffers = self.snapshot.live();
-        buffers.retain(|buffer| buffer.alloc.owns_data && self.selection.has_new(buffer, self.snapshot));
+        buffers.retain(|buffer| {
+            self.snapshot.is_counted(buffer) && self.selection.has_new(buffer, self.snapshot)
+        });
         buffers
     }
 

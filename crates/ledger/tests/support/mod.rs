@@ -55,7 +55,7 @@ impl Stream {
     }
 
     pub fn begin(&mut self, op: &str) {
-        let _ = self.event(Event::OpBegin { name: op.to_owned() });
+        let _ = self.event(Event::OpBegin { name: op.to_owned(), arguments: None });
     }
 
     pub fn end(&mut self) {
@@ -73,7 +73,7 @@ impl Stream {
     }
 
     pub fn close(&mut self, mesh_id: u32) {
-        let _ = self.event(Event::Close { mesh_id });
+        let _ = self.event(Event::Close { place: Place::Mesh(mesh_id) });
     }
 
     /// The tally of that memory on that chip; zeros if nothing ever was there.

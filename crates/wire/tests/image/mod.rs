@@ -51,7 +51,7 @@ pub fn raw(event: &Event, clock: u64) -> Vec<u8> {
     match tail {
         Tail::None => {}
         Tail::Slot(more) => bytes.extend(more.into_iter().flat_map(u64::to_ne_bytes)),
-        Tail::Bytes(more) => bytes.extend_from_slice(more),
+        Tail::Bytes(name, more) => bytes.extend([name, more].concat()),
     }
     bytes.resize(n_slots(&slot) * BYTES, 0);
     bytes
@@ -142,8 +142,8 @@ impl Image {
         match encoded.tail {
             Tail::None => {}
             Tail::Slot(more) => self.words[second..][..8].copy_from_slice(&more),
-            Tail::Bytes(bytes) => {
-                for (i, chunk) in bytes.chunks(8).enumerate() {
+            Tail::Bytes(name, more) => {
+                for (i, chunk) in [name, more].concat().chunks(8).enumerate() {
                     let mut word = [0; 8];
                     word[..chunk.len()].copy_from_slice(chunk);
                     self.words[second + i] = u64::from_ne_bytes(word);

@@ -1,8 +1,7 @@
-// Uses every layout in the same way and tells what came of it; what the calls report goes to stderr.
+// Uses every layout in the same way and tells what came of it.
 #include <cstdio>
 
 #include <buffer.hpp>
-#include <core_coord.hpp>
 #include <device.hpp>
 #include <graph_tracking.hpp>
 #include <mesh_device.hpp>
@@ -20,9 +19,7 @@ int main() {
         auto view = Buffer::create(&chip, DeviceAddr{64}, DeviceAddr{2048}, DeviceAddr{1024}, BufferType::L1);
         std::printf("at %d and %d\n", static_cast<int>(owner->address()), static_cast<int>(view->address()));
         Program program;
-        tracker.track_allocate_cb(CoreRangeSet{8}, 512, 256, false, &chip);
-        tracker.track_program(&program, &mesh);
-        tracker.track_deallocate_cb(&chip);
+        program.run(&mesh, &chip);
     }
     std::printf("close %d, calls %d\n", mesh.close(), tracker.calls);
 }

@@ -33,6 +33,9 @@ public:
     explicit Buffer(BufferImpl impl);
     ~Buffer();
     DeviceAddr address() const;
+    DeviceAddr size() const;
+    BufferType buffer_type() const { return BufferType::L1; }
+    bool is_allocated() const;
     IDevice* device() const;
     BufferImpl& impl() { return *impl_; }
 

@@ -10,6 +10,8 @@ BufferImpl::BufferImpl(IDevice* device, DeviceAddr size, bool owns_data) :
 
 Buffer::Buffer(BufferImpl impl) : impl_(std::make_unique<BufferImpl>(std::move(impl))) {}
 DeviceAddr Buffer::address() const { return impl_->address_; }
+DeviceAddr Buffer::size() const { return impl_->size_; }
+bool Buffer::is_allocated() const { return impl_->allocated_; }
 IDevice* Buffer::device() const { return impl_->device_; }
 
 std::shared_ptr<Buffer> Buffer::create(

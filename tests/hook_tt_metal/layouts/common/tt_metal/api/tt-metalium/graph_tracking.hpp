@@ -6,7 +6,7 @@ namespace tt::tt_metal {
 class Buffer;
 class Program;
 struct IDevice;
-struct CoreRangeSet;
+class CoreRangeSet;
 
 class GraphTracker {
 public:

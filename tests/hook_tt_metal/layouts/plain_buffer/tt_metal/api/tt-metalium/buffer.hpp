@@ -34,7 +34,10 @@ public:
     Buffer(IDevice* device, DeviceAddr size, bool owns_data, Private);
     ~Buffer();
     DeviceAddr address() const { return address_; }
+    DeviceAddr size() const { return size_; }
+    BufferType buffer_type() const { return BufferType::L1; }
     IDevice* device() const { return device_; }
+    bool is_allocated() const { return allocation_status_ == AllocationStatus::ALLOCATED; }
     void deallocate();
     void mark_as_deallocated();
 

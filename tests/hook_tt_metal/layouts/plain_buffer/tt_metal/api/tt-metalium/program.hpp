@@ -3,6 +3,7 @@
 #include <memory>
 
 namespace tt::tt_metal {
+struct IDevice;
 namespace detail {
 class ProgramImpl;
 }
@@ -11,6 +12,8 @@ class Program {
 public:
     Program();
     ~Program() noexcept;
+    void run(const IDevice* mesh, const IDevice* chip);
+    const detail::ProgramImpl& impl() const { return *internal_; }
     detail::ProgramImpl& impl() { return *internal_; }
 
 private:

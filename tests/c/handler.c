@@ -1,0 +1,61 @@
+// A handler that records interrupts a thread that is inside the C library's allocator, argv[1] times. Prints how many
+// calls were made in all.
+#define _GNU_SOURCE
+#include "events.h"
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { CALLS = 15 };
+
+// Blocks of more than a kilobyte lie beyond the allocator's caches: it takes its lock for each.
+static char name[2000];
+
+static atomic_ulong n_taken;
+static atomic_int is_over;
+
+static void on_signal(int number) {
+    (void)number;
+    tt_memtrace_kernel kernel = {sizeof kernel, 1, 0, 0, 2, 3, 4};
+    allocate(1);
+    deallocate(1);
+    tt_memtrace_track_deallocate_cb(1, 0, 1);
+    tt_memtrace_track_program(1, 0, 1);
+    tt_memtrace_track_kernel_load(&kernel);
+    tt_memtrace_track_kernel_unload(1, 0, 2);
+    tt_memtrace_phase_begin("phase", 5);
+    tt_memtrace_track_function_start(name, sizeof name, name, sizeof name);
+    tt_memtrace_mark("in the handler");
+    tt_memtrace_track_function_end();
+    tt_memtrace_phase_end();
+    tt_memtrace_track_trace_begin(1, 0, 1);
+    tt_memtrace_track_trace_end(1, 0, 1);
+    tt_memtrace_track_sweep(1);
+    tt_memtrace_track_allocate(NULL);
+    atomic_fetch_add(&n_taken, 1);
+}
+
+static void *interrupt(void *thread) {
+    while (!atomic_load(&is_over)) pthread_kill(*(pthread_t *)thread, SIGUSR1);
+    return NULL;
+}
+
+int main(int argc, char **argv) {
+    unsigned long n = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
+    struct sigaction action = {.sa_handler = on_signal};
+    sigaction(SIGUSR1, &action, NULL);
+    allocate(2); // the first event opens the capture
+    pthread_t self = pthread_self(), other;
+    pthread_create(&other, NULL, interrupt, &self);
+    void *held[64] = {0};
+    for (unsigned long i = 0; atomic_load(&n_taken) < n; i++) {
+        free(held[i % 64]);
+        held[i % 64] = malloc(2000 + i * 37 % 3000);
+    }
+    atomic_store(&is_over, 1);
+    pthread_join(other, NULL);
+    printf("produced %lu\n", 1 + CALLS * atomic_load(&n_taken));
+    return 0;
+}
