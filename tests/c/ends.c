@@ -1,4 +1,4 @@
-// One event, a mark, one event more, and the end that argv[1] names.
+// One event, a mark, both in the file, one event more, and the end that argv[1] names.
 #include "events.h"
 #include <signal.h>
 #include <stdlib.h>
@@ -9,6 +9,7 @@ int main(int argc, char **argv) {
     const char *how = argc > 1 ? argv[1] : "";
     allocate(1);
     tt_memtrace_mark("last words");
+    tt_memtrace_flush(60000);
     allocate(2);
     if (!strcmp(how, "exit")) exit(3);
     if (!strcmp(how, "_exit")) _exit(4);

@@ -194,6 +194,25 @@ fn a_capture_that_was_cut_is_not_completed() {
 }
 
 #[test]
+fn what_stands_behind_the_journal_is_replaced_whatever_its_length() {
+    let torn = "{\"kind\":\"fork\",\"n\":1,\"t_";
+    // The last one is of a process that was killed between its footer and the removal of its spool.
+    for behind in ["", torn, &torn.repeat(1000), &format!("{}\n", support::FOOTER).repeat(9)] {
+        let bench = Bench::new();
+        let (capture, path) = killed(&bench);
+        let header = std::fs::read_to_string(&capture).unwrap();
+        std::fs::write(&path, spool(&capture, 2).bytes()).unwrap();
+        std::fs::write(&capture, header.clone() + behind).unwrap();
+        assert_eq!(bench.run(["recover", "x.jsonl"]).code, 0);
+        let text = std::fs::read_to_string(&capture).unwrap();
+        let lines: Vec<&str> = text.strip_prefix(&header).unwrap().lines().collect();
+        assert_eq!(lines.len(), 3, "{text}");
+        assert!(lines[..2].iter().all(|line| line.starts_with("{\"kind\":\"fork\",")), "{text}");
+        assert!(lines[2].starts_with("{\"kind\":\"recovery\",\"recorded\":2,"), "{text}");
+    }
+}
+
+#[test]
 fn a_spool_beside_a_capture_moves_with_it() {
     let bench = Bench::new();
     let (capture, path) = killed(&bench);
