@@ -6,7 +6,7 @@
 //! Values this version has no name for are recorded as given; a call that gives nothing to record, because its
 //! struct or name cannot be read, is counted as refused.
 //!
-//! In the steady state only what defines something allocates memory: a mesh device, a device, a new set of cores.
+//! In the steady state only what has to be remembered allocates memory: mesh devices, devices, new sets of cores.
 //! All else may be called from a signal handler, whatever that interrupted.
 
 mod given;
@@ -232,7 +232,7 @@ pub unsafe extern "C" fn tt_memtrace_track_mesh_open(
 /// Records that a mesh device has been closed, and with it everything on it. Call it once: the close that the library
 /// sees by itself in a stock runtime is the same one.
 ///
-/// Thread-safe; waits for nothing. No-op when tracking is off.
+/// Thread-safe; waits for nothing; allocates memory, so call it from no signal handler. No-op when tracking is off.
 #[unsafe(no_mangle)]
 pub extern "C" fn tt_memtrace_track_mesh_close(mesh_id: u32) {
     guard::enter(|| {

@@ -123,10 +123,9 @@ fn a_marked_runtime_is_recorded_once_whichever_thread_comes_first() {
 }
 
 #[test]
-fn calls_without_the_marker_only_add_and_the_ledger_has_each_buffer_once() {
-    let (bench, counts) = through_both_doors(&["-DPATCHED"], false);
+fn calls_without_the_marker_only_add() {
+    let (_bench, counts) = through_both_doors(&["-DPATCHED"], false);
     assert_eq!((counts["alloc"], counts["dealloc"]), (2 * N, 2 * N));
     // Sweep and close are the same ones, seen from inside and from outside.
     assert_eq!((counts["sweep"], counts["close"]), (1, 1));
-    drop(bench);
 }

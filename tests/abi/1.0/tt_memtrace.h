@@ -271,7 +271,7 @@ void tt_memtrace_track_mesh_open(uint32_t mesh_id,
 // Records that a mesh device has been closed, and with it everything on it. Call it once: the close that the library
 // sees by itself in a stock runtime is the same one.
 //
-// Thread-safe; waits for nothing. No-op when tracking is off.
+// Thread-safe; waits for nothing; allocates memory, so call it from no signal handler. No-op when tracking is off.
 __attribute__((weak))
 void tt_memtrace_track_mesh_close(uint32_t mesh_id);
 
