@@ -3,7 +3,7 @@
 use crate::replay::Replay;
 use serde_json::{Value, json};
 use std::io::Write;
-use tt_memtrace_ledger::{Buffer, Moment};
+use tt_memtrace_ledger::{Buffer, Moment, Tightest};
 use tt_memtrace_wire::{Header, Place};
 
 /// Integers above 2^53 are strings: readers whose only number is a double would change them.
@@ -50,6 +50,11 @@ pub fn mesh_id(place: Place) -> Value {
 /// A moment, with seconds since the capture began.
 pub fn moment(at: Moment, header: &Header) -> Value {
     json!({"n": int(at.n), "t_ns": int(at.t_ns), "seconds": seconds(at.t_ns, header)})
+}
+
+/// The largest hole of a bank when it was smallest.
+pub fn tightest(tightest: Tightest, header: &Header) -> Value {
+    json!({"bytes": int(tightest.bytes), "at": moment(tightest.at, header)})
 }
 
 /// Seconds since the capture began; events of a forked child's parent may be before that.

@@ -22,9 +22,6 @@ pub fn of<'a>(snapshot: Snapshot<'a>, selection: &Selection) -> Vec<AddressMap<'
 
 /// For programs.
 pub fn json(map: &AddressMap<'_>, snapshot: Snapshot<'_>, header: &Header) -> Value {
-    let tightest = map
-        .tightest
-        .map(|tightest| json!({"bytes": json::int(tightest.bytes), "at": json::moment(tightest.at, header)}));
     let pin = |pin: &Pin<'_>| {
         let buffer = json::buffer(pin.buffer, snapshot.chips_in_order(pin.buffer.place()));
         json::with(
@@ -46,7 +43,7 @@ pub fn json(map: &AddressMap<'_>, snapshot: Snapshot<'_>, header: &Header) -> Va
         "largest_hole_bytes": json::int(map.largest.map_or(0, |hole| hole.bytes)),
         "largest_hole_address": json::optional(map.largest.map(|hole| hole.address)),
         "fragmentation": map.fragmentation(),
-        "tightest": tightest,
+        "tightest": map.tightest.map(|tightest| json::tightest(tightest, header)),
         "pins": map.pins.iter().take(N_PINS).map(pin).collect::<Vec<_>>(),
         "is_sound": map.is_sound,
     })

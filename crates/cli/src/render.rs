@@ -265,7 +265,7 @@ pub fn brief(replay: &Replay) -> Vec<String> {
             lines.push(line);
         }
     }
-    lines.push(survivors.verdict());
+    lines.extend(survivors.verdict().lines().map(str::to_owned));
     lines
 }
 

@@ -145,6 +145,7 @@ fn a_short_summary_and_the_next_command_come_at_the_end() {
         lines[1],
         "tt-memtrace: chips 0-7, each: DRAM peak 37.00 MiB (0.3 % of a bank), left 3.00 MiB"
     );
+    assert_eq!(lines[4], "tt-memtrace:   3 LEAKED, 1 known to stay (1 semaphore)");
     assert_eq!(lines[5], "tt-memtrace: next: tt-memtrace leaks out");
     assert_eq!((lines.len(), outcome.stdout.as_str()), (6, ""));
     let pattern = run(&bench, &library, &["-o", "r.%p.jsonl", "--", "cp", "sample", "r.17.jsonl"]);

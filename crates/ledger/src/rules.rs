@@ -105,11 +105,6 @@ impl Rules {
         toml::from_str(text).map_err(|error| RulesError(error.to_string()))
     }
 
-    /// The file that is used by default.
-    pub fn shipped() -> &'static str {
-        SHIPPED
-    }
-
     /// Whether survivors of that class are leaks.
     pub fn is_leak(&self, class: Class) -> bool {
         self.leaks.contains(&class)

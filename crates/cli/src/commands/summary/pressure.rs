@@ -94,9 +94,6 @@ impl Pressure {
 
     /// The same for programs.
     pub fn json(&self, header: &Header) -> Value {
-        let tightest = self.tightest.map(
-            |tightest| json!({"bytes": json::int(tightest.bytes), "at": json::moment(tightest.at, header)}),
-        );
         json!({
             "type": self.buffer_type.to_string(),
             "n_chips": self.n_chips,
@@ -105,7 +102,7 @@ impl Pressure {
             "peak_bank_bytes": json::int(self.peak_bank_bytes),
             "free_bank_bytes": json::int(self.free_bytes()),
             "bank_size_bytes": json::int(self.bank_size_bytes),
-            "smallest_largest_hole": tightest,
+            "smallest_largest_hole": self.tightest.map(|tightest| json::tightest(tightest, header)),
         })
     }
 }
