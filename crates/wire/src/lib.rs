@@ -7,9 +7,11 @@
 #![forbid(unsafe_code)]
 
 pub mod event;
+pub mod frame;
 pub mod line;
 pub mod names;
 pub mod record;
+pub mod socket;
 pub mod spool;
 pub mod version;
 
