@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::filters::{Filters, IdRange};
+use crate::filters::{Filters, IdRange, PeakBelow, Size, Tolerance};
 use crate::look::Look;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -43,6 +43,11 @@ pub enum Verb {
     #[command(after_help = "Example: tt-memtrace l1 --at peak run.jsonl\n\n\
         INSTANT is that of `snapshot`. Without one: the moment at which the room was least.")]
     L1(L1),
+    /// Did it stay within its budget, and free what it took? Gates for CI: exit code 0, 1, or 125 if it cannot tell
+    #[command(
+        after_help = "Example: tt-memtrace check --no-leaks --peak-below dram=2GiB tt-memtrace-train.20260102-030405/"
+    )]
+    Check(Check),
     /// Which events were recorded? Prints them as JSON lines
     #[command(after_help = "Example: tt-memtrace parse --kind alloc,dealloc run.jsonl | head")]
     Parse(Parse),
@@ -189,6 +194,44 @@ pub struct L1 {
     /// How many groups of cores, programs and buffers to list, 0 for all
     #[arg(short, long, value_name = "N", default_value_t = 10)]
     pub num_largest: usize,
+    /// What is shown.
+    #[command(flatten)]
+    pub filters: Filters,
+    /// The captures.
+    #[command(flatten)]
+    pub captures: Captures,
+}
+
+/// Options of `check`.
+#[derive(clap::Args)]
+pub struct Check {
+    /// Nothing may be left that the program should have freed
+    #[arg(long, help_heading = "Gates")]
+    pub no_leaks: bool,
+    /// The most that any chip may hold at once, in logical bytes: dram, l1, l1_small, trace, or total. May be repeated
+    #[arg(long, value_name = "TYPE=SIZE", value_delimiter = ',', help_heading = "Gates")]
+    pub peak_below: Vec<PeakBelow>,
+    /// The least room that must stay between circular buffers and L1 buffers on every core
+    #[arg(long, value_name = "SIZE", help_heading = "Gates")]
+    pub headroom_above: Option<Size>,
+    /// Gates from a file: `leaks = "0"`, `headroom = "64KiB"`, `[peak]` with `dram = "2GiB"`
+    #[arg(long, value_name = "FILE", help_heading = "Gates")]
+    pub budget: Option<PathBuf>,
+    /// No figure may be worse than in this file, which --write-baseline wrote
+    #[arg(long, value_name = "FILE", help_heading = "Gates")]
+    pub baseline: Option<PathBuf>,
+    /// By how much a figure may be worse than the baseline's: 2%, 64KiB. Of several, the largest
+    #[arg(long, value_name = "SLACK", value_delimiter = ',', requires = "baseline", help_heading = "Gates")]
+    pub tolerance: Vec<Tolerance>,
+    /// Write the figures of these captures as a baseline for later runs
+    #[arg(long, value_name = "FILE")]
+    pub write_baseline: Option<PathBuf>,
+    /// Replace an existing baseline
+    #[arg(short, long)]
+    pub force: bool,
+    /// Also write the result as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
     /// What is shown.
     #[command(flatten)]
     pub filters: Filters,

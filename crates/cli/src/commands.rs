@@ -1,5 +1,6 @@
 //! The verbs.
 
+mod check;
 mod demo;
 mod doctor;
 mod l1;
@@ -24,6 +25,7 @@ pub fn run(verb: Verb) -> anyhow::Result<u8> {
         Verb::Leaks(leaks) => leaks::run(&leaks, out),
         Verb::Snapshot(snapshot) => snapshot::run(&snapshot, out),
         Verb::L1(l1) => l1::run(&l1, out),
+        Verb::Check(check) => check::run(&check, out),
         Verb::Parse(parse) => parse::run(&parse, out),
         Verb::Recover(recover) => recover::run(&recover, out),
         Verb::Doctor(doctor) => doctor::run(&doctor, out),

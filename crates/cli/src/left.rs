@@ -207,6 +207,31 @@ impl<'a> Survivors<'a> {
         by_chip
     }
 
+    /// What was left on each chip, of the classes on which this is the verdict.
+    pub fn of_verdict(&self, verdict: Verdict) -> BTreeMap<u32, Left> {
+        let snapshot = self.replay.ledger.snapshot();
+        let mut by_chip: BTreeMap<u32, Left> = BTreeMap::new();
+        let own = self.list.iter().filter(|survivor| !survivor.buffer.is_inherited);
+        for Survivor { buffer, .. } in
+            own.filter(|survivor| self.verdict_on(survivor.buffer.class) == verdict)
+        {
+            for &chip in
+                snapshot.chips_of(buffer.place()).iter().filter(|c| self.replay.selection.has_chip(**c))
+            {
+                by_chip.entry(chip).or_default().add(buffer);
+            }
+        }
+        by_chip
+    }
+
+    fn verdict_on(&self, class: Class) -> Verdict {
+        match class {
+            _ if self.replay.ledger.rules().is_leak(class) => Verdict::Leak,
+            Class::Unattributed => Verdict::Unattributed,
+            _ => Verdict::Known,
+        }
+    }
+
     /// How many survivors of the process itself there are by class, in the order of reports.
     fn by_class(&self) -> Vec<(Class, Left)> {
         let mut by_class: BTreeMap<Class, Left> = BTreeMap::new();
@@ -219,15 +244,9 @@ impl<'a> Survivors<'a> {
 
     /// The verdict on each class: leaks, what nobody can attribute, and what is known to stay.
     fn judged(&self) -> BTreeMap<Verdict, Vec<(Class, Left)>> {
-        let rules = self.replay.ledger.rules();
         let mut judged: BTreeMap<Verdict, Vec<(Class, Left)>> = BTreeMap::new();
         for (class, left) in self.by_class() {
-            let verdict = match class {
-                _ if rules.is_leak(class) => Verdict::Leak,
-                Class::Unattributed => Verdict::Unattributed,
-                _ => Verdict::Known,
-            };
-            judged.entry(verdict).or_default().push((class, left));
+            judged.entry(self.verdict_on(class)).or_default().push((class, left));
         }
         judged
     }
