@@ -18,8 +18,8 @@ use std::ffi::{c_char, c_int};
 use std::time::Duration;
 use tt_memtrace_wire::record::{Kind, encode_text};
 use tt_memtrace_wire::{
-    Alloc, BufferType, CbAlloc, CbDealloc, Dealloc, Device, Event, Kernel, Line, Mesh, Place, Range,
-    SweepCause, TraceStep,
+    Alloc, CbAlloc, CbDealloc, Dealloc, Device, Event, Kernel, Line, Mesh, Place, Range, SweepCause,
+    TraceStep,
 };
 use types::{
     TT_MEMTRACE_ABI_VERSION, TT_MEMTRACE_NONE, TT_MEMTRACE_VIEW, tt_memtrace_buffer,
@@ -404,7 +404,7 @@ fn alloc(buffer: &tt_memtrace_buffer) -> Event {
         n_cores: None,
         cores: None,
         unique_id: some64(buffer.unique_id),
-        owns_data: buffer.flags & TT_MEMTRACE_VIEW == 0,
+        owns_data: Some(buffer.flags & TT_MEMTRACE_VIEW == 0),
         hooked: false,
     })
 }
@@ -413,7 +413,7 @@ fn alloc(buffer: &tt_memtrace_buffer) -> Event {
 fn dealloc(buffer: &tt_memtrace_buffer) -> Event {
     Event::Dealloc(Dealloc {
         place: place(buffer.mesh_id, buffer.device_id),
-        buffer_type: BufferType::from(buffer.buffer_type),
+        buffer_type: Some(buffer.buffer_type.into()),
         address: buffer.address,
         size_bytes: Some(buffer.size_bytes),
         unique_id: some64(buffer.unique_id),

@@ -86,7 +86,7 @@ unsafe fn record_alloc(buffer: Buffer) -> Option<()> {
         n_cores,
         cores,
         unique_id: facts.unique_id,
-        owns_data: true,
+        owns_data: Some(true),
         hooked: is_hooked(&facts),
     }));
     Some(())
@@ -148,7 +148,7 @@ unsafe fn record_dealloc(buffer: Buffer) -> Option<()> {
     let hooked = is_hooked(&facts);
     pipeline.offer(&Event::Dealloc(Dealloc {
         place,
-        buffer_type: facts.buffer_type,
+        buffer_type: Some(facts.buffer_type),
         address: facts.address,
         size_bytes: Some(facts.size_bytes),
         unique_id: facts.unique_id,

@@ -69,7 +69,7 @@ impl Figures {
         let live = snapshot.live().into_iter();
         // Views end with their owners.
         for buffer in
-            live.filter(|buffer| buffer.alloc.owns_data && !self.selection.has_buffer(buffer, snapshot))
+            live.filter(|buffer| buffer.owns_memory() && !self.selection.has_buffer(buffer, snapshot))
         {
             let _ = kept.apply(&dealloc_of(buffer, buffer.since));
         }
@@ -189,7 +189,7 @@ fn is_used(of: &TypeTotals) -> bool {
 
 fn dealloc_of(buffer: &Buffer, stamp: Stamp) -> Line {
     let Alloc { place, buffer_type, address, size_bytes, unique_id, .. } = buffer.alloc;
-    let size_bytes = Some(size_bytes);
+    let (buffer_type, size_bytes) = (Some(buffer_type), Some(size_bytes));
     let dealloc = Dealloc { place, buffer_type, address, size_bytes, unique_id, hooked: false };
     Line::Event(stamp, Event::Dealloc(dealloc))
 }

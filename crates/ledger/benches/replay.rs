@@ -106,7 +106,7 @@ fn alloc(n: u64, id: u64, address: u64, bytes: u64) -> Line {
         n_cores: None,
         cores: None,
         unique_id: Some(id),
-        owns_data: true,
+        owns_data: Some(true),
         hooked: false,
     };
     Line::Event(stamp(n), Event::Alloc(alloc))
@@ -115,7 +115,7 @@ fn alloc(n: u64, id: u64, address: u64, bytes: u64) -> Line {
 fn dealloc(n: u64, id: u64, address: u64) -> Line {
     let dealloc = Dealloc {
         place: Place::Mesh(0),
-        buffer_type: BufferType::Dram,
+        buffer_type: Some(BufferType::Dram),
         address,
         size_bytes: None,
         unique_id: Some(id),

@@ -54,6 +54,11 @@ impl Buffer {
         self.alloc.place
     }
 
+    /// Whether it is told to own its memory. Any other counts only where nothing else covers it.
+    pub fn owns_memory(&self) -> bool {
+        self.alloc.owns_data == Some(true)
+    }
+
     pub(crate) fn weight(&self) -> Weight {
         Weight { bytes: self.alloc.size_bytes, bank_bytes: self.bank_bytes, n_new: 0, class: self.class }
     }

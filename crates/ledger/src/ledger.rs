@@ -1,7 +1,7 @@
 //! The ledger: applies a capture's lines in their order.
 
 use crate::alias::Aliases;
-use crate::anomaly::{Anomalies, Cause, What};
+use crate::anomaly::{Anomalies, Anomaly, Cause, What};
 use crate::buffer::{Buffer, Ended, Ending};
 use crate::circular::CircularBuffers;
 use crate::headroom::Headrooms;
@@ -268,7 +268,7 @@ impl Ledger {
             return Some((slot, is_same));
         }
         let has_no_number = |known: &Buffer| known.alloc.unique_id.is_none() || new.alloc.unique_id.is_none();
-        let slot = if new.alloc.owns_data {
+        let slot = if new.owns_memory() {
             let allocator = new.alloc.allocator;
             let shares_memory = |known: &Buffer| allocator.is_some() && known.alloc.allocator == allocator;
             self.newest(self.owners_at(place, &wanted), |known| has_no_number(known) || shares_memory(known))
@@ -304,7 +304,7 @@ impl Ledger {
         self.follow(&splits);
         let slot = self.slots.insert(buffer);
         let Some(buffer) = self.slots.get(slot) else { return };
-        if !buffer.alloc.owns_data {
+        if !buffer.owns_memory() {
             let (buffer_type, address) = (buffer.alloc.buffer_type, buffer.alloc.address);
             self.aliases.insert(slot, buffer);
             self.recount_inside(slot, at);
@@ -324,14 +324,20 @@ impl Ledger {
         self.note_room(place, buffer_type, owner.start, at);
     }
 
+    /// One without a memory type is of the type that was live at its address, or ended there last.
     fn dealloc(&mut self, stamp: Stamp, dealloc: &Dealloc) -> Effect {
-        let wanted = Where::freed_by(dealloc);
-        let was_hooked =
-            |hooked: &mut Hooked| hooked.close(dealloc.place, dealloc.buffer_type, dealloc.unique_id);
+        let Dealloc { place, address, unique_id, .. } = *dealloc;
         if dealloc.hooked {
-            was_hooked(&mut self.hooked);
+            dealloc.buffer_type.map(|buffer_type| self.hooked.close(place, buffer_type, unique_id));
             return Effect::Expected;
         }
+        let Some(buffer_type) = dealloc.buffer_type.or_else(|| self.type_at(place, address, unique_id))
+        else {
+            let what = What::UnknownDealloc(self.cause_of_unknown(unique_id, None));
+            self.anomalies.push(Anomaly { at: stamp, place, buffer_type: None, address, unique_id, what });
+            return Effect::Odd(what);
+        };
+        let wanted = Where { place, buffer_type, address, unique_id };
         if let Some(slot) = self.find(&wanted) {
             self.note_cache_clear(slot, stamp);
             let Some(ended) = self.end(slot, Ending::Deallocated, stamp) else { return Effect::Nothing };
@@ -341,20 +347,20 @@ impl Ledger {
             }
             return Effect::Closed(ended);
         }
-        if self.recent.take_retired(&wanted) || was_hooked(&mut self.hooked) {
+        if self.recent.take_retired(&wanted) || self.hooked.close(place, buffer_type, unique_id) {
             return Effect::Expected;
         }
         let what = match self.recent.gone(&wanted) {
             Some(gone) if gone.is_freed => What::DoubleDealloc { first_n: gone.n },
-            gone => What::UnknownDealloc(self.cause_of_unknown(&wanted, gone.map(|gone| gone.n))),
+            gone => What::UnknownDealloc(self.cause_of_unknown(unique_id, gone.map(|gone| gone.n))),
         };
         self.odd(stamp, &wanted, what)
     }
 
-    fn cause_of_unknown(&self, wanted: &Where, by_n: Option<u64>) -> Cause {
+    fn cause_of_unknown(&self, unique_id: Option<u64>, by_n: Option<u64>) -> Cause {
         let is_early = |id| self.ids.is_none_or(|(low, _)| id < low);
         let is_seen = |id| self.ids.is_some_and(|(low, high)| low <= id && id <= high);
-        match wanted.unique_id {
+        match unique_id {
             _ if by_n.is_some() => Cause::AlreadyFreed { by_n },
             _ if self.n_dropped > 0 => Cause::Lost,
             Some(id) if is_seen(id) => Cause::AlreadyFreed { by_n },

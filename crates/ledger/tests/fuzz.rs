@@ -101,7 +101,7 @@ impl Source<'_> {
             n_cores: self.random.one_in(2).then(|| self.small(64)),
             cores: self.random.one_in(2).then(|| self.small(4)),
             unique_id,
-            owns_data: !self.random.one_in(4),
+            owns_data: Some(!self.random.one_in(4)),
             hooked: self.random.one_in(20),
         }
     }
@@ -330,7 +330,7 @@ fn check_sums(snapshot: &Snapshot<'_>) {
         add(&mut by_place, buffer.place());
         for chip in snapshot.chips_of(buffer.place()) {
             add(&mut at_most, Place::Chip(*chip));
-            if buffer.alloc.owns_data {
+            if buffer.owns_memory() {
                 add(&mut owned, Place::Chip(*chip));
             }
         }

@@ -78,14 +78,14 @@ fn told(lines: &[Line]) -> String {
 fn subject(event: &Event) -> String {
     let (place, owns_data) = match event {
         Event::Alloc(alloc) => (alloc.place, alloc.owns_data),
-        Event::Dealloc(dealloc) => (dealloc.place, true),
+        Event::Dealloc(dealloc) => (dealloc.place, Some(true)),
         _ => panic!("{event:?}"),
     };
     let place = match place {
         Place::Mesh(mesh_id) => format!("mesh {mesh_id}"),
         Place::Chip(chip) => format!("chip {chip}"),
     };
-    if owns_data { place } else { format!("{place}, view") }
+    if owns_data == Some(true) { place } else { format!("{place}, view") }
 }
 
 fn name(effect: &Effect) -> &'static str {

@@ -42,6 +42,10 @@ struct Held {
 }
 
 impl Held {
+    fn owns(&self) -> bool {
+        self.alloc.owns_data == Some(true)
+    }
+
     fn bank_bytes(&self) -> u64 {
         self.alloc.per_bank_bytes.next_multiple_of(rounding_of(self.alloc.place))
     }
@@ -71,7 +75,7 @@ struct Model {
 impl Model {
     fn covers(&self, view: &Held, chip: u32) -> bool {
         self.live.iter().any(|owner| {
-            owner.alloc.owns_data
+            owner.owns()
                 && owner.alloc.buffer_type == view.alloc.buffer_type
                 && chips_of(owner.alloc.place).contains(&chip)
                 && owner.alloc.address <= view.alloc.address
@@ -82,7 +86,7 @@ impl Model {
     /// Whether a larger view, or an equal one that is older, holds this one.
     fn holds(&self, view: &Held, chip: u32) -> bool {
         self.live.iter().any(|other| {
-            !other.alloc.owns_data
+            !other.owns()
                 && other.since != view.since
                 && other.alloc.buffer_type == view.alloc.buffer_type
                 && chips_of(other.alloc.place).contains(&chip)
@@ -99,7 +103,7 @@ impl Model {
     }
 
     fn counts_on(&self, held: &Held) -> Vec<u32> {
-        if held.alloc.owns_data {
+        if held.owns() {
             return chips_of(held.alloc.place);
         }
         let mut chips = self.has_no_owner_on(held);
@@ -158,8 +162,7 @@ impl Model {
             let same_place = (old.place, old.buffer_type, old.address, old.owns_data)
                 == (alloc.place, alloc.buffer_type, alloc.address, alloc.owns_data);
             // Views of several meshes, or parts of one buffer, may be at one address.
-            let same_allocator =
-                alloc.owns_data && alloc.allocator.is_some() && old.allocator == alloc.allocator;
+            let same_allocator = new.owns() && alloc.allocator.is_some() && old.allocator == alloc.allocator;
             same_place && (old.unique_id.is_none() || alloc.unique_id.is_none() || same_allocator)
         });
         if let Some((at, _)) = clash.max_by_key(|(_, held)| held.since) {
@@ -169,11 +172,12 @@ impl Model {
     }
 
     fn dealloc(&mut self, tid: u32, dealloc: &Dealloc) {
-        let Dealloc { place, buffer_type, address, unique_id, .. } = *dealloc;
+        let Dealloc { place, address, unique_id, .. } = *dealloc;
+        let buffer_type = dealloc.buffer_type.unwrap();
         let by_id = self.live.iter().position(|h| unique_id.is_some() && h.alloc.unique_id == unique_id);
         let by_address = |owns_data| {
             let found = self.live.iter().enumerate().filter(|(_, held)| {
-                held.alloc.owns_data == owns_data && held.may_be(place, buffer_type, address, unique_id)
+                held.owns() == owns_data && held.may_be(place, buffer_type, address, unique_id)
             });
             found.max_by_key(|(_, held)| held.since).map(|(at, _)| at)
         };
@@ -193,8 +197,8 @@ impl Model {
         let retires = |view: &Held, counted_before: &Vec<u32>| {
             let bare = left.has_no_owner_on(view);
             let is_inside = ended.alloc.address <= view.alloc.address && view.end() <= ended.end();
-            ended.alloc.owns_data
-                && !view.alloc.owns_data
+            ended.owns()
+                && !view.owns()
                 && ended.alloc.buffer_type == view.alloc.buffer_type
                 && is_inside
                 && counted_before.is_empty()
@@ -215,9 +219,7 @@ impl Model {
         let held_memory = |held: &&Held| is_one(held) && !self.counts_on(held).is_empty();
         let survivors: Vec<u64> = self.live.iter().filter(held_memory).map(|held| held.since).collect();
         for owns_data in [false, true] {
-            while let Some(at) =
-                self.live.iter().position(|held| held.alloc.owns_data == owns_data && is_one(held))
-            {
+            while let Some(at) = self.live.iter().position(|held| held.owns() == owns_data && is_one(held)) {
                 let ended = self.end(at);
                 if survivors.contains(&ended.since) {
                     self.survivors.push((ended.since, ending));
@@ -297,7 +299,7 @@ fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)]
         n_cores: None,
         cores: None,
         unique_id: has_ids.then_some(n),
-        owns_data: true,
+        owns_data: Some(true),
         hooked: false,
     };
     match draw.what {
@@ -305,7 +307,7 @@ fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)]
         // A view is never larger than the owner it stands for: while an owner is replaced by another, a larger
         // one would show in the peak.
         45..=54 => {
-            alloc.owns_data = false;
+            alloc.owns_data = Some(false);
             (alloc.per_bank_bytes, alloc.size_bytes) = (1, 1);
             Event::Alloc(alloc)
         }
@@ -314,7 +316,7 @@ fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)]
             let of = history.get(draw.pick % history.len().max(1)).unwrap_or(&alloc);
             Event::Dealloc(Dealloc {
                 place: of.place,
-                buffer_type: of.buffer_type,
+                buffer_type: Some(of.buffer_type),
                 address: of.address,
                 size_bytes: None,
                 unique_id: of.unique_id,
@@ -324,7 +326,7 @@ fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)]
         91..=95 => match freed.iter().rev().find(|(tid, _)| *tid == draw.tid) {
             Some((_, of)) => Event::Retained {
                 place: of.place,
-                buffer_type: of.buffer_type,
+                buffer_type: of.buffer_type.unwrap(),
                 address: of.address,
                 unique_id: of.unique_id,
             },

@@ -233,7 +233,7 @@ impl Fields<'_> {
                 .transpose()?,
             cores: self.cores,
             unique_id: self.unique_id.map(|id| id.0),
-            owns_data: self.take("owns_data", self.owns_data)?,
+            owns_data: self.owns_data,
             hooked: self.hooked,
         })
     }
@@ -241,7 +241,7 @@ impl Fields<'_> {
     fn dealloc(&self) -> Result<Dealloc, LineError> {
         Ok(Dealloc {
             place: self.place()?,
-            buffer_type: self.buffer_type()?,
+            buffer_type: self.buffer_type.as_ref().map(|_| self.buffer_type()).transpose()?,
             address: self.number("address", self.address)?,
             size_bytes: self.size_bytes.map(|size| size.0),
             unique_id: self.unique_id.map(|id| id.0),

@@ -179,7 +179,7 @@ fn alloc_fields(o: &mut Object<'_>, alloc: &Alloc) {
         o.number("cores", cores.into());
     }
     o.optional("unique_id", alloc.unique_id);
-    o.flag("owns_data", alloc.owns_data);
+    o.optional_flag("owns_data", alloc.owns_data);
     if alloc.hooked {
         o.flag("hooked", true);
     }
@@ -187,7 +187,7 @@ fn alloc_fields(o: &mut Object<'_>, alloc: &Alloc) {
 
 fn dealloc_fields(o: &mut Object<'_>, dealloc: &Dealloc) {
     o.place(Some(dealloc.place));
-    o.text("type", &dealloc.buffer_type.to_string());
+    o.optional_text("type", dealloc.buffer_type.map(|buffer_type| buffer_type.to_string()).as_deref());
     o.number("address", dealloc.address);
     o.optional("size_bytes", dealloc.size_bytes);
     o.optional("unique_id", dealloc.unique_id);
@@ -273,6 +273,13 @@ impl<'a> Object<'a> {
     fn flag(&mut self, key: &str, value: bool) {
         self.key(key);
         self.out.extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    fn optional_flag(&mut self, key: &str, value: Option<bool>) {
+        match value {
+            Some(value) => self.flag(key, value),
+            None => self.optional(key, None),
+        }
     }
 
     /// A place is one of two keys; the other is left out.

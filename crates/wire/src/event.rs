@@ -255,8 +255,9 @@ pub struct Alloc {
     pub cores: Option<u32>,
     /// The runtime's own number of the buffer, from ttnn 0.80.
     pub unique_id: Option<u64>,
-    /// False for a view at another buffer's address, which holds nothing itself.
-    pub owns_data: bool,
+    /// False for a view at another buffer's address, which holds nothing itself. Absent where the source does not
+    /// say: then owners and views of one address look the same.
+    pub owns_data: Option<bool>,
     /// True for an allocation in a capture that runs nothing: there is no memory behind it.
     pub hooked: bool,
 }
@@ -266,8 +267,8 @@ pub struct Alloc {
 pub struct Dealloc {
     /// On which chips.
     pub place: Place,
-    /// The memory it was in.
-    pub buffer_type: BufferType,
+    /// The memory it was in, if the source says.
+    pub buffer_type: Option<BufferType>,
     /// Where it started.
     pub address: Address,
     /// Logical bytes on one chip, if the caller knows them.

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! What does not fit goes on in whole slots behind the first one: names, definitions (as their JSON lines), and
-//! allocations with a figure of unusual size.
+//! allocations with a figure of unusual size, or of which nobody says who owns the memory.
 
 use crate::event::{
     Alloc, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, Place, SweepCause, TraceStep,
@@ -145,6 +145,8 @@ pub enum Decoded {
 pub const MOST_ALLOCATORS: usize = 512;
 /// The position that means "none".
 const NO_ALLOCATOR: u64 = 0xfff;
+/// More than the number of any memory type.
+const NO_TYPE: u64 = u64::MAX;
 
 /// Encodes an event. `position` gives the place of an allocator in the spool's table, if there is room.
 pub fn encode(event: &Event, ctx: u32, position: impl FnOnce(u64) -> Option<u64>) -> Encoded<'_> {
@@ -217,7 +219,7 @@ pub fn encode_definition(line: &[u8]) -> Encoded<'_> {
 }
 
 /// Encodes an allocation into one slot, with nothing in between: what the hottest path does. `None` if a figure is
-/// too large for that, or its allocator has no place in the spool's table.
+/// too large for that, its allocator has no place in the spool's table, or nobody says who owns the memory.
 #[inline(always)]
 pub fn encode_alloc(alloc: &Alloc, ctx: u32, position: impl FnOnce(u64) -> Option<u64>) -> Option<Slot> {
     let (n_cores, cores) = (u64::from(alloc.n_cores.unwrap_or(0)), cores(alloc));
@@ -236,7 +238,8 @@ pub fn encode_alloc(alloc: &Alloc, ctx: u32, position: impl FnOnce(u64) -> Optio
         | alloc.page_size_bytes >> 24
         | unique_id >> 44
         | buffer_type >> 4
-        | layout >> 4;
+        | layout >> 4
+        | u64::from(alloc.owns_data.is_none());
     if beyond != 0 {
         return None;
     }
@@ -249,7 +252,7 @@ pub fn encode_alloc(alloc: &Alloc, ctx: u32, position: impl FnOnce(u64) -> Optio
     Some(short(Kind::Alloc, alloc_flags(alloc), Some(alloc.place), ctx, payload))
 }
 
-/// Encodes an allocation with figures of any size into two slots.
+/// Encodes any allocation into two slots.
 fn encode_wide_alloc(alloc: &Alloc, ctx: u32) -> Encoded<'static> {
     let payload = [alloc.address, alloc.size_bytes, alloc.per_bank_bytes, alloc.page_size_bytes];
     let flags = alloc_flags(alloc) | flag::IS_WIDE | when(alloc.allocator.is_some(), flag::HAS_SECOND);
@@ -257,7 +260,9 @@ fn encode_wide_alloc(alloc: &Alloc, ctx: u32) -> Encoded<'static> {
     slot[1] += 1 << 16;
     let (unique_id, n_cores) = (alloc.unique_id.unwrap_or(0), u64::from(alloc.n_cores.unwrap_or(0)));
     let (buffer_type, layout) = (number(alloc.buffer_type), u64::from(alloc.layout.number()));
-    let more = [unique_id, alloc.allocator.unwrap_or(0), n_cores, buffer_type, layout, cores(alloc), 0, 0];
+    let is_silent = u64::from(alloc.owns_data.is_none());
+    let more =
+        [unique_id, alloc.allocator.unwrap_or(0), n_cores, buffer_type, layout, cores(alloc), is_silent, 0];
     Encoded { slot, tail: Tail::Slot(more) }
 }
 
@@ -270,7 +275,7 @@ fn cores(alloc: &Alloc) -> u64 {
 #[inline(always)]
 fn alloc_flags(alloc: &Alloc) -> u64 {
     when(alloc.unique_id.is_some(), flag::HAS_ID)
-        | when(!alloc.owns_data, flag::IS_VIEW)
+        | when(alloc.owns_data == Some(false), flag::IS_VIEW)
         | when(alloc.hooked, flag::IS_HOOKED)
         | when(alloc.n_cores.is_some(), flag::HAS_CORES)
 }
@@ -282,7 +287,8 @@ pub fn encode_dealloc(dealloc: &Dealloc, ctx: u32) -> Slot {
     let flags = when(unique_id.is_some(), flag::HAS_ID)
         | when(size_bytes.is_some(), flag::HAS_SECOND)
         | when(hooked, flag::IS_HOOKED);
-    let payload = [address, size_bytes.unwrap_or(0), unique_id.unwrap_or(0), number(buffer_type)];
+    let buffer_type = buffer_type.map_or(NO_TYPE, number);
+    let payload = [address, size_bytes.unwrap_or(0), unique_id.unwrap_or(0), buffer_type];
     short(Kind::Dealloc, flags, Some(place), ctx, payload)
 }
 
@@ -362,7 +368,7 @@ pub fn decode(slots: &[Slot], allocator: impl Fn(u64) -> Option<u64>) -> Option<
         Kind::Alloc => Event::Alloc(decode_alloc(slots, place?, flags, allocator)?),
         Kind::Dealloc => Event::Dealloc(Dealloc {
             place: place?,
-            buffer_type: low(d).into(),
+            buffer_type: u32::try_from(d).ok().map(BufferType::from),
             address: a,
             size_bytes: has(flag::HAS_SECOND).then_some(b),
             unique_id: id,
@@ -432,11 +438,12 @@ fn decode_alloc(
         n_cores: None,
         cores: None,
         unique_id: None,
-        owns_data: !has(flag::IS_VIEW),
+        owns_data: Some(!has(flag::IS_VIEW)),
         hooked: has(flag::IS_HOOKED),
     };
     if has(flag::IS_WIDE) {
-        let [unique_id, number, n_cores, buffer_type, layout, cores, ..] = *slots.get(1)?;
+        let [unique_id, number, n_cores, buffer_type, layout, cores, is_silent, _] = *slots.get(1)?;
+        alloc.owns_data = alloc.owns_data.filter(|_| is_silent == 0);
         alloc.unique_id = has(flag::HAS_ID).then_some(unique_id);
         alloc.allocator = has(flag::HAS_SECOND).then_some(number);
         alloc.n_cores = has(flag::HAS_CORES).then_some(low(n_cores));

@@ -43,8 +43,8 @@ fn alloc() -> impl Strategy<Value = Event> {
         prop::option::of(prop_oneof![1..70_000_u32, 1..=u32::MAX]),
         prop::option::of(prop_oneof![0..1_u64 << 44, number()]),
     );
-    (place(), figures, size(), optional, any::<[bool; 2]>()).prop_map(
-        |(place, figures, size_bytes, (allocator, n_cores, cores, unique_id), [owns_data, hooked])| {
+    (place(), figures, size(), optional, any::<(Option<bool>, bool)>()).prop_map(
+        |(place, figures, size_bytes, (allocator, n_cores, cores, unique_id), (owns_data, hooked))| {
             let (buffer_type, layout, address, per_bank_bytes, page_size_bytes) = figures;
             Event::Alloc(Alloc {
                 place,
@@ -80,7 +80,7 @@ fn event() -> impl Strategy<Value = Event> {
     let step = prop::sample::select(vec![TraceStep::Begin, TraceStep::End, TraceStep::Release]);
     let dealloc = (
         place(),
-        buffer_type(),
+        prop::option::of(buffer_type()),
         number(),
         prop::option::of(number()),
         prop::option::of(number()),
@@ -251,7 +251,7 @@ fn an_allocation_takes_one_slot_up_to_the_borders_and_two_beyond() {
         n_cores: Some(65_535),
         cores: Some(65_535),
         unique_id: Some((1 << 44) - 1),
-        owns_data: true,
+        owns_data: Some(true),
         hooked: false,
     };
     let n = |change: &dyn Fn(&mut Alloc)| {
@@ -270,7 +270,8 @@ fn an_allocation_takes_one_slot_up_to_the_borders_and_two_beyond() {
         &|alloc: &mut Alloc| alloc.per_bank_bytes += 1,
         &|alloc: &mut Alloc| alloc.n_cores = Some(65_536),
         &|alloc: &mut Alloc| alloc.unique_id = Some(1 << 44),
-    ] as [&dyn Fn(&mut Alloc); 9]
+        &|alloc: &mut Alloc| alloc.owns_data = None,
+    ] as [&dyn Fn(&mut Alloc); 10]
     {
         assert_eq!(n(wide), 2);
     }

@@ -26,7 +26,7 @@ fn alloc() -> impl Strategy<Value = Event> {
         number(),
         number(),
     );
-    let rest = (any::<[Option<u32>; 2]>(), prop::option::of(number()), any::<bool>(), any::<bool>());
+    let rest = (any::<[Option<u32>; 2]>(), prop::option::of(number()), any::<Option<bool>>(), any::<bool>());
     (what, rest).prop_map(
         |(
             (place, allocator, buffer_type, layout, address, size_bytes, page, bank),
@@ -52,10 +52,12 @@ fn alloc() -> impl Strategy<Value = Event> {
 }
 
 fn dealloc() -> impl Strategy<Value = Event> {
-    (place(), buffer_type(), number(), prop::option::of(number()), prop::option::of(number()), any::<bool>())
-        .prop_map(|(place, buffer_type, address, size_bytes, unique_id, hooked)| {
+    let facts = (prop::option::of(number()), prop::option::of(number()), any::<bool>());
+    (place(), prop::option::of(buffer_type()), number(), facts).prop_map(
+        |(place, buffer_type, address, (size_bytes, unique_id, hooked))| {
             Event::Dealloc(Dealloc { place, buffer_type, address, size_bytes, unique_id, hooked })
-        })
+        },
+    )
 }
 
 fn cb_alloc() -> impl Strategy<Value = Event> {

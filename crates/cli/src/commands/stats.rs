@@ -61,7 +61,7 @@ fn collect(path: &Path, selection: &Selection, n_largest: usize) -> anyhow::Resu
             counts.n_events += 1;
             *counts.events.entry(event.kind()).or_default() += 1;
             if let Event::Alloc(alloc) = event
-                && alloc.owns_data
+                && alloc.owns_data != Some(false)
                 && !alloc.hooked
             {
                 counts.note(*stamp, alloc, n_largest);
@@ -171,7 +171,8 @@ fn describe(anomaly: &Anomaly, replay: &Replay) -> String {
         }
         What::UnknownRetained => String::new(),
     };
-    format!("{when}: {} at {:#x} on {place}{why}", anomaly.buffer_type, anomaly.address)
+    let buffer_type = anomaly.buffer_type.map_or_else(String::new, |of| format!("{of} "));
+    format!("{when}: {buffer_type}at {:#x} on {place}{why}", anomaly.address)
 }
 
 /// The event it does not agree with, if one is remembered.
@@ -228,7 +229,7 @@ fn to_json(replay: &Replay, counts: &Counts) -> Value {
             "at": json::moment(anomaly.at.into(), &replay.header),
             "mesh_id": json::mesh_id(anomaly.place),
             "chips": snapshot.chips_in_order(anomaly.place),
-            "type": anomaly.buffer_type.to_string(),
+            "type": anomaly.buffer_type.map(|of| of.to_string()),
             "address": json::int(anomaly.address),
             "unique_id": json::optional(anomaly.unique_id),
             "text": describe(anomaly, replay),

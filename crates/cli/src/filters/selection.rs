@@ -172,7 +172,7 @@ impl Selection {
             (Event::Alloc(alloc), _) => self.has_alloc(alloc, snapshot),
             (Event::Dealloc(_), Effect::Closed(ended)) => self.has_buffer(&ended.buffer, snapshot),
             (Event::Dealloc(gone), _) => {
-                self.has_type(gone.buffer_type)
+                gone.buffer_type.is_none_or(|of| self.has_type(of))
                     && self.has_size(gone.size_bytes.unwrap_or(0))
                     && self.has_id(gone.unique_id)
                     && self.has_place(gone.place, snapshot)

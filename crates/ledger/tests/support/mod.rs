@@ -108,7 +108,7 @@ pub fn dram(place: Place, address: Address, size_bytes: u64) -> Alloc {
         n_cores: None,
         cores: None,
         unique_id: None,
-        owns_data: true,
+        owns_data: Some(true),
         hooked: false,
     }
 }
@@ -120,13 +120,13 @@ pub fn l1(place: Place, address: Address, size_bytes: u64) -> Alloc {
 
 /// A view of the whole buffer on one of its chips, as a mesh buffer has one for each.
 pub fn view_on(chip: u32, of: &Alloc) -> Alloc {
-    Alloc { place: Place::Chip(chip), allocator: None, owns_data: false, ..of.clone() }
+    Alloc { place: Place::Chip(chip), allocator: None, owns_data: Some(false), ..of.clone() }
 }
 
 pub fn freed(alloc: &Alloc) -> Dealloc {
     Dealloc {
         place: alloc.place,
-        buffer_type: alloc.buffer_type,
+        buffer_type: Some(alloc.buffer_type),
         address: alloc.address,
         size_bytes: None,
         unique_id: alloc.unique_id,
