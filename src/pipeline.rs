@@ -5,7 +5,7 @@
 
 use crate::spool::Spool;
 use crate::state::{self, State};
-use crate::{lifecycle, report, worker};
+use crate::{lifecycle, opening, report};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
@@ -121,7 +121,7 @@ pub fn count_reentry() {
 }
 
 fn start() {
-    match worker::open() {
+    match opening::open() {
         Ok((pipeline, run)) => {
             let pipeline: &'static Pipeline = Box::leak(Box::new(pipeline));
             CURRENT.store(std::ptr::from_ref(pipeline).cast_mut(), Ordering::Release);
