@@ -12,7 +12,8 @@
 mod given;
 pub mod types;
 
-use crate::{guard, interpose, lifecycle, pipeline, state};
+use crate::pipeline::{self, Pipeline};
+use crate::{guard, interpose, lifecycle, state};
 use given::{place, read, some64};
 use std::ffi::{c_char, c_int};
 use std::time::Duration;
@@ -42,8 +43,9 @@ const LONGEST_MARK: usize = 4096;
 /// `buffer` is null or points to a struct of at least `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tt_memtrace_track_allocate(buffer: *const tt_memtrace_buffer) {
+    let briefly = |pipeline: &Pipeline, buffer: &_| pipeline.offer_alloc_briefly(&alloc(buffer));
     // SAFETY: the caller's contract.
-    unsafe { offer_buffer(buffer, Kind::Alloc, alloc) };
+    unsafe { offer_buffer(buffer, Kind::Alloc, briefly, |buffer| Event::Alloc(alloc(buffer))) };
 }
 
 /// Records that a buffer is about to give its memory back: call it before the allocator takes it. Only the place,
@@ -56,8 +58,9 @@ pub unsafe extern "C" fn tt_memtrace_track_allocate(buffer: *const tt_memtrace_b
 /// `buffer` is null or points to a struct of at least `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tt_memtrace_track_deallocate(buffer: *const tt_memtrace_buffer) {
+    let briefly = |pipeline: &Pipeline, buffer: &_| pipeline.offer_dealloc_briefly(&dealloc(buffer));
     // SAFETY: the caller's contract.
-    unsafe { offer_buffer(buffer, Kind::Dealloc, dealloc) };
+    unsafe { offer_buffer(buffer, Kind::Dealloc, briefly, |buffer| Event::Dealloc(dealloc(buffer))) };
 }
 
 /// Records a circular buffer of a program: call it when the program is laid out. Without a `program`, it belongs to
@@ -364,11 +367,12 @@ pub extern "C" fn tt_memtrace_abi_version() -> u32 {
 unsafe fn offer_buffer(
     buffer: *const tt_memtrace_buffer,
     kind: Kind,
-    event: impl Fn(&tt_memtrace_buffer) -> Event + Copy,
+    briefly: impl Fn(&Pipeline, &tt_memtrace_buffer) -> bool,
+    event: impl Fn(&tt_memtrace_buffer) -> Event,
 ) {
     guard::enter_briefly(
         // SAFETY: the caller's contract.
-        |pipeline| unsafe { read(buffer) }.is_some_and(|buffer| pipeline.offer_briefly(&event(&buffer))),
+        |pipeline| unsafe { read(buffer) }.is_some_and(|buffer| briefly(pipeline, &buffer)),
         // SAFETY: the caller's contract.
         || unsafe { offer_buffer_at_length(buffer, kind, event) },
     );
@@ -391,8 +395,8 @@ unsafe fn offer_buffer_at_length(
 }
 
 #[inline(always)]
-fn alloc(buffer: &tt_memtrace_buffer) -> Event {
-    Event::Alloc(Alloc {
+fn alloc(buffer: &tt_memtrace_buffer) -> Alloc {
+    Alloc {
         place: place(buffer.mesh_id, buffer.device_id),
         allocator: some64(buffer.allocator),
         buffer_type: buffer.buffer_type.into(),
@@ -406,19 +410,19 @@ fn alloc(buffer: &tt_memtrace_buffer) -> Event {
         unique_id: some64(buffer.unique_id),
         owns_data: Some(buffer.flags & TT_MEMTRACE_VIEW == 0),
         hooked: false,
-    })
+    }
 }
 
 #[inline(always)]
-fn dealloc(buffer: &tt_memtrace_buffer) -> Event {
-    Event::Dealloc(Dealloc {
+fn dealloc(buffer: &tt_memtrace_buffer) -> Dealloc {
+    Dealloc {
         place: place(buffer.mesh_id, buffer.device_id),
         buffer_type: Some(buffer.buffer_type.into()),
         address: buffer.address,
         size_bytes: Some(buffer.size_bytes),
         unique_id: some64(buffer.unique_id),
         hooked: false,
-    })
+    }
 }
 
 fn offer_trace(step: TraceStep, mesh_id: u32, device_id: u32, trace: u64) {
@@ -429,7 +433,7 @@ fn offer_trace(step: TraceStep, mesh_id: u32, device_id: u32, trace: u64) {
 fn offer(event: Event) {
     guard::enter(|| {
         if let Some(pipeline) = pipeline::started() {
-            pipeline.offer_at_length(&event);
+            pipeline.offer(&event);
         }
     });
 }

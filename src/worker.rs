@@ -1,26 +1,19 @@
 //! The one thread of ours: takes what the spool holds, puts it into order, writes it, and only then gives the
-//! room back. And how a recording begins.
+//! room back.
 
-use crate::config::{self, Config};
-use crate::output::{self, Output};
 use crate::pipeline::Pipeline;
-use crate::process::Process;
 use crate::report::{self, Level};
 use crate::sink::{Sink, Spill};
 use crate::spool::Spool;
 use crate::state::{self, State};
-use crate::{clock, guard, interpose, lifecycle};
+use crate::{clock, guard, lifecycle};
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tt_memtrace_wire::record::BYTES;
-use tt_memtrace_wire::spool::{Batch, Clock, Journal, Merge, Moved, Origin, Writer};
+use tt_memtrace_wire::spool::{Batch, Clock, Journal, Merge, Moved, Writer};
 use tt_memtrace_wire::spool::{DURABLE, IDLE, PENDING, PHASE, SPILLING, WRITING, segment};
-use tt_memtrace_wire::{Ending, Event, Footer, Header, Line, Lost, names, version};
+use tt_memtrace_wire::{Ending, Event, Footer, Line, Lost};
 
-/// What is tried when there is no room for the spool that was asked for.
-const SMALL_SPOOL: u64 = 1 << 20;
-const SMALLEST_SPOOL: u64 = 128 << 10;
 /// The worker sleeps between these while nothing comes, longer each time.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
 const LONGEST_SLEEP: Duration = Duration::from_millis(5);
@@ -38,113 +31,8 @@ const SLOTS_AT_ONCE: usize = 2 * 1024;
 /// So many pieces of the spill file are written before the spool is looked through again.
 const PIECES_A_ROUND: usize = 4;
 
-/// Opens the capture and the spool and writes the header, on the thread of the first event: a capture that
-/// names its spool exists before that event's call returns. Gives the recording and what starts its worker, or
-/// the line that says why not.
-pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), String> {
-    if let Some(complaint) = config::switch_complaint(std::env::var_os(names::SWITCH)) {
-        return Err(complaint);
-    }
-    let (config, complaints) = Config::from_env(std::env::vars_os());
-    report::set_level(config.log);
-    for complaint in complaints {
-        report::say(Level::Warn, complaint);
-    }
-    let process = Process::this();
-    let cannot = |path: &Path, error: &io::Error| {
-        format!("cannot write {}: {error}; nothing is recorded", path.display())
-    };
-    let Output { file, path, renamed } =
-        output::create(config.output.as_deref(), &process).map_err(|(path, error)| cannot(&path, &error))?;
-    if renamed {
-        report::say(Level::Warn, format_args!("the usual name is taken; recording to {}", path.display()));
-    } else {
-        report::say(Level::Info, format_args!("recording to {}", path.display()));
-    }
-    let forget = |spool: Option<&Spool>| {
-        // It has no header, so nobody could read it.
-        let _ = std::fs::remove_file(&path);
-        spool.inspect(|spool| spool.remove());
-    };
-    let spool = create_spool(&process, &path, config.spool_bytes).map_err(|error| {
-        forget(None);
-        format!("cannot reserve a spool in /dev/shm or beside the capture: {error}; nothing is recorded")
-    })?;
-    let sink = begin(file, &path, header(process, &spool), &spool).map_err(|error| {
-        forget(Some(&spool));
-        cannot(&path, &error)
-    })?;
-    let spill = Spill::new(&path, config.spill_bytes);
-    Ok((Pipeline::new(spool, path), |pipeline| spawn(pipeline, sink, spill)))
-}
-
-/// Writes the header, on a thread of the host, whose signals are not blocked as the worker's are.
-fn begin(file: std::fs::File, path: &Path, header: Header, spool: &Spool) -> io::Result<Sink> {
-    let mut sink = Sink::new(file, path.to_owned())?;
-    let mut line = Vec::new();
-    Line::Header(Box::new(header)).write_to(&mut line);
-    // Before the file has it: whoever completes the capture of a process that is killed here keeps its header.
-    spool.store(DURABLE, line.len() as u64);
-    lifecycle::without_signals_of_writing(|| sink.write(&line))?;
-    Ok(sink)
-}
-
-/// In memory if possible: a disk under load would make the host's threads wait for it. Else beside the capture.
-/// Where there is no room, or a limit on the size of files, a smaller one serves as well, but fills up sooner.
-fn create_spool(process: &Process, capture: &Path, bytes: u64) -> io::Result<Spool> {
-    let in_memory = PathBuf::from(format!("/dev/shm/tt-memtrace-{}-{}.spool", process.pid, process.t_ns));
-    let mut beside = capture.as_os_str().to_owned();
-    beside.push(".spool");
-    let places = [in_memory, beside.into()];
-    let mut failure = None;
-    for bytes in [bytes, bytes.min(SMALL_SPOOL), bytes.min(SMALLEST_SPOOL)] {
-        for place in &places {
-            match Spool::create(place.clone(), usize::try_from(bytes).unwrap_or(usize::MAX)) {
-                Ok(spool) => {
-                    origin(process, capture).store(|at, word| spool.store(at, word));
-                    return Ok(spool);
-                }
-                // The first one tells most: it is about what was asked for.
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
-    }
-    Err(failure.unwrap_or_else(|| io::ErrorKind::OutOfMemory.into()))
-}
-
-/// For whoever finds the spool without the capture.
-fn origin(process: &Process, capture: &Path) -> Origin {
-    let inode = process.pid_namespace.trim_matches(|c: char| !c.is_ascii_digit()).parse();
-    Origin {
-        process_start: process.start,
-        pid_namespace: inode.unwrap_or(0),
-        capture: capture.as_os_str().as_encoded_bytes().to_vec(),
-    }
-}
-
-fn header(process: Process, spool: &Spool) -> Header {
-    Header {
-        version: version::CURRENT,
-        tool: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: process.pid,
-        process_start: process.start,
-        host: process.host,
-        boot_id: process.boot_id,
-        pid_namespace: process.pid_namespace,
-        rank: process.rank,
-        program: process.program,
-        command: process.command,
-        t_ns: process.t_ns,
-        wall_ns: process.wall_ns,
-        runtime: interpose::runtime(),
-        stacks: "none".to_owned(),
-        spool: Some(spool.path().to_string_lossy().into_owned()),
-        parent: lifecycle::parent(),
-    }
-}
-
-/// Starts the thread with all signals blocked: the host's handlers run on the host's threads.
-fn spawn(pipeline: &'static Pipeline, sink: Sink, spill: Spill) -> bool {
+/// Starts the thread, with all signals blocked: the host's handlers run on the host's threads.
+pub fn spawn(pipeline: &'static Pipeline, sink: Sink, spill: Spill) -> bool {
     let spawned = lifecycle::with_signals_blocked(|| {
         let worker = std::thread::Builder::new().name("tt-memtrace".to_owned());
         worker.spawn(move || Worker::new(pipeline, sink, spill).run())

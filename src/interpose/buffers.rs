@@ -74,7 +74,7 @@ unsafe fn record_alloc(buffer: Buffer) -> Option<()> {
     } else {
         None
     };
-    pipeline.offer(&Event::Alloc(Alloc {
+    pipeline.offer_alloc(&Alloc {
         place,
         allocator: allocator.map(devices::number),
         buffer_type: facts.buffer_type,
@@ -88,7 +88,7 @@ unsafe fn record_alloc(buffer: Buffer) -> Option<()> {
         unique_id: facts.unique_id,
         owns_data: Some(true),
         hooked: is_hooked(&facts),
-    }));
+    });
     Some(())
 }
 
@@ -146,14 +146,14 @@ unsafe fn record_dealloc(buffer: Buffer) -> Option<()> {
     // SAFETY: a live buffer's device is live.
     let place = unsafe { devices::place(pipeline, facts.device) }?;
     let hooked = is_hooked(&facts);
-    pipeline.offer(&Event::Dealloc(Dealloc {
+    pipeline.offer_dealloc(&Dealloc {
         place,
         buffer_type: Some(facts.buffer_type),
         address: facts.address,
         size_bytes: Some(facts.size_bytes),
         unique_id: facts.unique_id,
         hooked,
-    }));
+    });
     seen().freed.set(if hooked { ptr::null() } else { buffer });
     Some(())
 }

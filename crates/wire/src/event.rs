@@ -43,6 +43,7 @@ impl BufferType {
     pub const KNOWN: [Self; 5] = [Self::Dram, Self::L1, Self::L1Small, Self::Trace, Self::SystemMemory];
 
     /// The runtime's number for this type.
+    #[inline(always)]
     pub fn number(self) -> u32 {
         match self {
             Self::Dram => 0,
@@ -73,6 +74,7 @@ impl BufferType {
 }
 
 impl From<u32> for BufferType {
+    #[inline(always)]
     fn from(number: u32) -> Self {
         match number {
             0 => Self::Dram,
@@ -121,6 +123,7 @@ impl BufferLayout {
     ];
 
     /// The runtime's number for this layout.
+    #[inline(always)]
     pub fn number(self) -> u32 {
         match self {
             Self::Interleaved => 0,
@@ -140,6 +143,7 @@ impl BufferLayout {
 }
 
 impl From<u32> for BufferLayout {
+    #[inline(always)]
     fn from(number: u32) -> Self {
         match number {
             0 => Self::Interleaved,

@@ -321,10 +321,12 @@ fn long<'a>(kind: Kind, ctx: u32, name: &'a [u8], more: Option<&'a [u8]>) -> Enc
     Encoded { slot, tail: Tail::Bytes(name, more) }
 }
 
+#[inline(always)]
 fn when(condition: bool, flag: u64) -> u64 {
     if condition { flag } else { 0 }
 }
 
+#[inline(always)]
 fn number(buffer_type: BufferType) -> u64 {
     u64::from(buffer_type.number())
 }
