@@ -27,10 +27,12 @@ pub enum Effect {
     Opened,
     /// A new live buffer at the address of another, whose deallocation was not seen.
     Replaced(Ended),
-    /// The buffer was live already: two sources told of it, or its size changed.
+    /// The buffer was live already: two sources told of it, its size changed, or nobody says who owns the memory.
     Merged,
     /// A live buffer ended; this is what it held.
     Closed(Ended),
+    /// One of the announcements of this buffer was taken back; there were more, so it lives on.
+    Lowered(Buffer),
     /// So many buffers ended at once, without a deallocation each.
     Swept(usize),
     /// A buffer that had just been freed lives on.
@@ -233,6 +235,9 @@ impl Ledger {
         let buffer = Buffer::new(alloc, stamp, rounding, facts, class);
         let subject = Where::of(&buffer);
         self.recent.note_opened(&subject);
+        if !buffer.tells_owner() {
+            return self.refer(stamp, place, buffer);
+        }
         self.note_id(alloc.unique_id);
         let before = match self.previous(place, &buffer) {
             Some((slot, true)) => return self.merge(stamp, slot, buffer),
@@ -274,7 +279,7 @@ impl Ledger {
             self.newest(self.owners_at(place, &wanted), |known| has_no_number(known) || shares_memory(known))
         } else {
             // At one address of a chip there may be parts of one buffer, and views of several meshes.
-            self.newest(self.views_at(&wanted), has_no_number)
+            self.newest(self.views_at(&wanted), |known| known.tells_owner() && has_no_number(known))
         };
         Some((slot?, false))
     }
@@ -299,7 +304,7 @@ impl Ledger {
         self.odd(stamp, &subject, What::SizeChange { from_bytes, to_bytes })
     }
 
-    fn open(&mut self, place: PlaceIndex, buffer: Buffer, at: Moment, n_new: u64) {
+    pub(crate) fn open(&mut self, place: PlaceIndex, buffer: Buffer, at: Moment, n_new: u64) {
         let splits = self.places.join(place);
         self.follow(&splits);
         let slot = self.slots.insert(buffer);
@@ -309,6 +314,7 @@ impl Ledger {
             self.aliases.insert(slot, buffer);
             self.recount_inside(slot, at);
             self.recount(slot, at);
+            self.note_new(slot, n_new);
             return self.note_room(place, buffer_type, address, at);
         }
         let buffer_type = buffer.alloc.buffer_type;
@@ -339,6 +345,9 @@ impl Ledger {
         };
         let wanted = Where { place, buffer_type, address, unique_id };
         if let Some(slot) = self.find(&wanted) {
+            if let Some(lowered) = self.lower(slot) {
+                return Effect::Lowered(lowered);
+            }
             self.note_cache_clear(slot, stamp);
             let Some(ended) = self.end(slot, Ending::Deallocated, stamp) else { return Effect::Nothing };
             self.recent.note_closed(stamp, &ended.buffer);
@@ -371,9 +380,11 @@ impl Ledger {
     }
 
     fn retain(&mut self, stamp: Stamp, wanted: &Where) -> Effect {
-        let Some(buffer) = self.recent.take_last_closed(stamp.tid, wanted) else {
+        let Some(mut buffer) = self.recent.take_last_closed(stamp.tid, wanted) else {
             return self.odd(stamp, wanted, What::UnknownRetained);
         };
+        buffer.n_freed = 0;
+        buffer.n_announced = 1;
         self.recent.note_opened(wanted);
         let place = self.places.find_or_add(buffer.place());
         self.open(place, buffer, stamp.into(), 0);

@@ -31,6 +31,7 @@ mod owners;
 mod place;
 mod recent;
 mod reclass;
+mod references;
 mod rules;
 mod slots;
 mod snapshot;

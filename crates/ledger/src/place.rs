@@ -221,6 +221,23 @@ impl Places {
         self.groups[group].take(buffer_type, weight);
     }
 
+    /// So many buffers that were counted on the place and in these groups had not been before.
+    pub(crate) fn note_new(
+        &mut self,
+        place: Place,
+        groups: &[GroupIndex],
+        buffer_type: BufferType,
+        n_new: u64,
+    ) {
+        for &group in groups {
+            self.groups[group].tallies.of(buffer_type).n_allocations += n_new;
+        }
+        let index = self.find_or_add(place);
+        if let Some(space) = self.places[index].known_space(buffer_type) {
+            space.tally.n_allocations += n_new;
+        }
+    }
+
     /// A buffer that is counted in these groups, or in all of the place, turns out to be of another class.
     pub(crate) fn reclassify(
         &mut self,

@@ -18,7 +18,11 @@ impl Ledger {
             let bare = alias::without_owner(view, &self.places, &self.slots);
             let owner_groups = &self.places.places[owner_place].groups;
             let lost_its_owner = !bare.is_empty() && bare.iter().all(|group| owner_groups.contains(group));
-            if lost_its_owner && view.end() <= owner.end() && !self.aliases.is_counted(slot, view) {
+            if view.tells_owner()
+                && lost_its_owner
+                && view.end() <= owner.end()
+                && !self.aliases.is_counted(slot, view)
+            {
                 let view = Where::of(view);
                 let _ = self.end(slot, Ending::WithOwner, stamp);
                 self.recent.note_retired(&view);
@@ -46,6 +50,15 @@ impl Ledger {
         wanted.retain(|&group| !self.aliases.holds(slot, view, group, &self.slots, &self.places));
         let mut counted = Counted { places: &mut self.places, at };
         self.aliases.recount(slot, view, wanted, &mut counted);
+    }
+
+    /// A view that counts from its beginning took memory.
+    pub(crate) fn note_new(&mut self, slot: Slot, n_new: u64) {
+        let Some(view) = self.slots.get(slot) else { return };
+        let groups = self.aliases.groups(slot, view);
+        if !groups.is_empty() {
+            self.places.note_new(view.place(), groups, view.alloc.buffer_type, n_new);
+        }
     }
 
     pub(crate) fn follow(&mut self, splits: &[Split]) {
