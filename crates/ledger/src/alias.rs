@@ -34,13 +34,11 @@ impl Aliases {
         self.counts_in.range(range).map(|((_, _, slot), _)| *slot)
     }
 
-    /// The views that start inside the owner's range.
+    /// The views that start where the owner does, or inside its range.
     pub(crate) fn inside(&self, owner: &Buffer) -> Vec<Slot> {
-        let buffer_type = owner.alloc.buffer_type;
-        let range = (buffer_type, owner.alloc.address, 0)..(buffer_type, owner.end(), 0);
-        if range.is_empty() {
-            return Vec::new();
-        }
+        let (buffer_type, start) = (owner.alloc.buffer_type, owner.alloc.address);
+        let last = owner.end().saturating_sub(1).max(start);
+        let range = (buffer_type, start, 0)..=(buffer_type, last, Slot::MAX);
         self.counts_in.range(range).map(|((_, _, slot), _)| *slot).collect()
     }
 
@@ -79,7 +77,7 @@ impl Aliases {
             let is_there = || {
                 places.find(other.place()).is_some_and(|place| places.places[place].groups.contains(&group))
             };
-            view.end() <= other.end() && is_larger && is_there()
+            other.covers(view) && is_larger && is_there()
         })
     }
 
@@ -163,6 +161,6 @@ fn is_covered(view: &Buffer, group: GroupIndex, places: &Places, slots: &Slots) 
         let Some(space) = places.places[member].find_space(view.alloc.buffer_type) else { return false };
         let Some(address) = space.owners.start_at_or_below(view.alloc.address) else { return false };
         let mut owners = space.owners.at(address).filter_map(|slot| slots.get(slot));
-        owners.any(|owner| view.end() <= owner.end())
+        owners.any(|owner| owner.covers(view))
     })
 }

@@ -98,6 +98,14 @@ impl Buffer {
         self.alloc.address.saturating_add(self.bank_bytes)
     }
 
+    /// Whether it covers the other one's range. One without bytes, as where nobody tells of banks, is in what begins
+    /// where it does or goes on there.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let (start, other_start) = (self.alloc.address, other.alloc.address);
+        let begins_within = start <= other_start && (other_start < self.end() || other_start == start);
+        begins_within && other.end() <= self.end()
+    }
+
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         self.alloc.address < other.end() && other.alloc.address < self.end()
     }

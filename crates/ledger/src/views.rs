@@ -20,7 +20,7 @@ impl Ledger {
             let lost_its_owner = !bare.is_empty() && bare.iter().all(|group| owner_groups.contains(group));
             if view.tells_owner()
                 && lost_its_owner
-                && view.end() <= owner.end()
+                && owner.covers(view)
                 && !self.aliases.is_counted(slot, view)
             {
                 let view = Where::of(view);

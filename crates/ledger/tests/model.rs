@@ -11,6 +11,8 @@ use tt_memtrace_wire::*;
 const MESHES: [(u32, &[u32], u64, Option<u64>); 3] =
     [(0, &[0, 1, 2], 10, Some(32)), (1, &[1, 2], 11, Some(64)), (2, &[3], 12, None)];
 
+const TYPES: [BufferType; 2] = [BufferType::Dram, BufferType::L1];
+
 fn definitions() -> Vec<Line> {
     let define = |(mesh_id, chips, allocator, rounding): (u32, &[u32], u64, Option<u64>)| {
         let (rows, cols, arch) = (1, 1, "wormhole_b0".to_owned());
@@ -39,6 +41,8 @@ fn rounding_of(place: Place) -> u64 {
 struct Held {
     alloc: Alloc,
     since: u64,
+    /// How many deallocations it takes to end it.
+    n_references: u32,
 }
 
 impl Held {
@@ -52,6 +56,13 @@ impl Held {
 
     fn end(&self) -> u64 {
         self.alloc.address + self.bank_bytes()
+    }
+
+    /// One without bytes is in what is there or begins there.
+    fn contains(&self, other: &Held) -> bool {
+        let (start, other_start) = (self.alloc.address, other.alloc.address);
+        let is_there = start == other_start || (start..self.end()).contains(&other_start);
+        is_there && other.end() <= self.end()
     }
 
     fn may_be(&self, place: Place, kind: BufferType, address: u64, id: Option<u64>) -> bool {
@@ -78,8 +89,7 @@ impl Model {
             owner.owns()
                 && owner.alloc.buffer_type == view.alloc.buffer_type
                 && chips_of(owner.alloc.place).contains(&chip)
-                && owner.alloc.address <= view.alloc.address
-                && view.end() <= owner.end()
+                && owner.contains(view)
         })
     }
 
@@ -90,8 +100,7 @@ impl Model {
                 && other.since != view.since
                 && other.alloc.buffer_type == view.alloc.buffer_type
                 && chips_of(other.alloc.place).contains(&chip)
-                && other.alloc.address <= view.alloc.address
-                && view.end() <= other.end()
+                && other.contains(view)
                 && (other.bank_bytes() > view.bank_bytes() || other.since < view.since)
         })
     }
@@ -156,7 +165,11 @@ impl Model {
     }
 
     fn alloc(&mut self, n: u64, alloc: &Alloc) {
-        let new = Held { alloc: alloc.clone(), since: n };
+        let mut new = Held { alloc: alloc.clone(), since: n, n_references: 1 };
+        if alloc.owns_data.is_none() {
+            new.alloc.unique_id = None;
+            return self.refer(new);
+        }
         let clash = self.live.iter().enumerate().filter(|(_, held)| {
             let old = &held.alloc;
             let same_place = (old.place, old.buffer_type, old.address, old.owns_data)
@@ -171,17 +184,39 @@ impl Model {
         self.live.push(new);
     }
 
+    /// Who does not say who owns the memory has one entry for each address, as large as the largest of them.
+    fn refer(&mut self, new: Held) {
+        let Alloc { place, buffer_type, address, .. } = new.alloc;
+        let is_same = |held: &&mut Held| {
+            held.alloc.owns_data.is_none() && held.may_be(place, buffer_type, address, None)
+        };
+        let Some(known) = self.live.iter_mut().filter(is_same).max_by_key(|held| held.since) else {
+            return self.live.push(new);
+        };
+        known.n_references += 1;
+        known.alloc.size_bytes = known.alloc.size_bytes.max(new.alloc.size_bytes);
+        known.alloc.per_bank_bytes = known.alloc.per_bank_bytes.max(new.alloc.per_bank_bytes);
+    }
+
     fn dealloc(&mut self, tid: u32, dealloc: &Dealloc) {
         let Dealloc { place, address, unique_id, .. } = *dealloc;
-        let buffer_type = dealloc.buffer_type.unwrap();
         let by_id = self.live.iter().position(|h| unique_id.is_some() && h.alloc.unique_id == unique_id);
-        let by_address = |owns_data| {
+        let by_address = |buffer_type, owns_data| {
             let found = self.live.iter().enumerate().filter(|(_, held)| {
                 held.owns() == owns_data && held.may_be(place, buffer_type, address, unique_id)
             });
             found.max_by_key(|(_, held)| held.since).map(|(at, _)| at)
         };
-        if let Some(at) = by_id.or_else(|| by_address(true)).or_else(|| by_address(false)) {
+        let of_type = |of| by_address(of, true).or_else(|| by_address(of, false));
+        // Who does not say the type means the newest of all types.
+        let by_type = || match dealloc.buffer_type {
+            Some(buffer_type) => of_type(buffer_type),
+            None => TYPES.into_iter().filter_map(of_type).max_by_key(|at| self.live[*at].since),
+        };
+        let Some(at) = by_id.or_else(by_type) else { return };
+        if self.live[at].n_references > 1 {
+            self.live[at].n_references -= 1;
+        } else {
             let held = self.end(at);
             self.last_closed.insert(tid, held);
         }
@@ -196,11 +231,10 @@ impl Model {
         let owner_chips = chips_of(ended.alloc.place);
         let retires = |view: &Held, counted_before: &Vec<u32>| {
             let bare = left.has_no_owner_on(view);
-            let is_inside = ended.alloc.address <= view.alloc.address && view.end() <= ended.end();
             ended.owns()
-                && !view.owns()
+                && view.alloc.owns_data == Some(false)
                 && ended.alloc.buffer_type == view.alloc.buffer_type
-                && is_inside
+                && ended.contains(view)
                 && counted_before.is_empty()
                 && !bare.is_empty()
                 && bare.iter().all(|chip| owner_chips.contains(chip))
@@ -286,7 +320,7 @@ fn draw() -> impl Strategy<Value = Draw> {
 /// Makes an event of a draw. Most deallocations are of something that was allocated before.
 fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)], n: u64) -> Event {
     let place = [Place::Mesh(0), Place::Mesh(1), Place::Mesh(2), Place::Chip(1)][draw.place];
-    let buffer_type = [BufferType::Dram, BufferType::L1][draw.buffer_type];
+    let buffer_type = TYPES[draw.buffer_type];
     let mut alloc = Alloc {
         place,
         allocator: MESHES.get(draw.place).map(|mesh| mesh.2),
@@ -303,7 +337,12 @@ fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)]
         hooked: false,
     };
     match draw.what {
-        0..=44 => Event::Alloc(alloc),
+        0..=34 => Event::Alloc(alloc),
+        35..=44 => {
+            alloc.owns_data = None;
+            (alloc.per_bank_bytes, alloc.size_bytes) = (draw.size % 8, draw.size % 16 * 1000);
+            Event::Alloc(alloc)
+        }
         // A view is never larger than the owner it stands for: while an owner is replaced by another, a larger
         // one would show in the peak.
         45..=54 => {
@@ -316,7 +355,7 @@ fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)]
             let of = history.get(draw.pick % history.len().max(1)).unwrap_or(&alloc);
             Event::Dealloc(Dealloc {
                 place: of.place,
-                buffer_type: Some(of.buffer_type),
+                buffer_type: (of.owns_data.is_some() && draw.size % 4 > 0).then_some(of.buffer_type),
                 address: of.address,
                 size_bytes: None,
                 unique_id: of.unique_id,
@@ -326,7 +365,7 @@ fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)]
         91..=95 => match freed.iter().rev().find(|(tid, _)| *tid == draw.tid) {
             Some((_, of)) => Event::Retained {
                 place: of.place,
-                buffer_type: of.buffer_type.unwrap(),
+                buffer_type: of.buffer_type.unwrap_or(buffer_type),
                 address: of.address,
                 unique_id: of.unique_id,
             },

@@ -123,10 +123,18 @@ pub fn view_on(chip: u32, of: &Alloc) -> Alloc {
     Alloc { place: Place::Chip(chip), allocator: None, owns_data: Some(false), ..of.clone() }
 }
 
+/// What a source tells that knows neither who owns memory nor how it is spread: the same for a buffer and a view.
+pub fn plain(chip: u32, buffer_type: BufferType, address: Address, size_bytes: u64) -> Alloc {
+    let (page_size_bytes, per_bank_bytes) = (0, 0);
+    let of = dram(Place::Chip(chip), address, size_bytes);
+    Alloc { buffer_type, page_size_bytes, per_bank_bytes, owns_data: None, ..of }
+}
+
+/// The free of such a buffer: without its type. Of any other, with it.
 pub fn freed(alloc: &Alloc) -> Dealloc {
     Dealloc {
         place: alloc.place,
-        buffer_type: Some(alloc.buffer_type),
+        buffer_type: alloc.owns_data.map(|_| alloc.buffer_type),
         address: alloc.address,
         size_bytes: None,
         unique_id: alloc.unique_id,
