@@ -355,7 +355,8 @@ fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)]
             let of = history.get(draw.pick % history.len().max(1)).unwrap_or(&alloc);
             Event::Dealloc(Dealloc {
                 place: of.place,
-                buffer_type: (of.owns_data.is_some() && draw.size % 4 > 0).then_some(of.buffer_type),
+                buffer_type: (of.owns_data.is_some() && !draw.size.is_multiple_of(4))
+                    .then_some(of.buffer_type),
                 address: of.address,
                 size_bytes: None,
                 unique_id: of.unique_id,

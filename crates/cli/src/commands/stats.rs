@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
-use tt_memtrace_ledger::{Anomaly, Cause, What};
+use tt_memtrace_ledger::{Anomaly, Cause, Effect, What};
 use tt_memtrace_wire::{Alloc, Event, Line, Place, Stamp};
 
 /// So many anomalies are listed; all are counted.
@@ -63,6 +63,7 @@ fn collect(path: &Path, selection: &Selection, n_largest: usize) -> anyhow::Resu
             if let Event::Alloc(alloc) = event
                 && alloc.owns_data != Some(false)
                 && !alloc.hooked
+                && *effect != Effect::Merged
             {
                 counts.note(*stamp, alloc, n_largest);
             }

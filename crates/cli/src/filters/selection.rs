@@ -171,6 +171,7 @@ impl Selection {
             _ if !self.is_partial() => true,
             (Event::Alloc(alloc), _) => self.has_alloc(alloc, snapshot),
             (Event::Dealloc(_), Effect::Closed(ended)) => self.has_buffer(&ended.buffer, snapshot),
+            (Event::Dealloc(_), Effect::Lowered(buffer)) => self.has_buffer(buffer, snapshot),
             (Event::Dealloc(gone), _) => {
                 gone.buffer_type.is_none_or(|of| self.has_type(of))
                     && self.has_size(gone.size_bytes.unwrap_or(0))
