@@ -66,7 +66,7 @@ impl Ledger {
         } else {
             let mut counted = Counted { places: &mut self.places, at: stamp.into() };
             self.aliases.remove(slot, &buffer, &mut counted);
-            self.to_recount.extend(self.aliases.inside(&buffer));
+            self.to_recount.extend(self.affected_inside(&buffer));
         }
         Some(Ended { buffer, ending, at: stamp })
     }

@@ -191,6 +191,15 @@ impl Places {
         self.groups.iter().position(|group| group.chips.contains(&chip))
     }
 
+    /// Whether something on the one place may cover something on the other.
+    pub(crate) fn share_chips(&self, a: Place, b: Place) -> bool {
+        if let (Place::Chip(_), Place::Chip(_)) = (a, b) {
+            return a == b;
+        }
+        let groups = |place| self.find(place).map_or(&[][..], |index| self.places[index].groups.as_slice());
+        a == b || groups(a).iter().any(|group| groups(b).contains(group))
+    }
+
     pub(crate) fn has_chip(&self, place: Place, chip: u32) -> bool {
         self.find(place).is_some_and(|index| self.places[index].chips.binary_search(&chip).is_ok())
     }

@@ -21,10 +21,11 @@ impl Ledger {
             return Effect::Opened;
         };
         known.n_announced = known.n_announced.saturating_add(1);
-        known.is_freed_by_owner = false;
-        if known.is_outgrown_by(&new)
-            && let Some(ended) = self.end(slot, Ending::Replaced, stamp)
-        {
+        let (is_marked, is_outgrown) = (known.is_freed_by_owner, known.is_outgrown_by(&new));
+        if is_marked {
+            self.mark(self.entries_at(&new).collect(), false);
+        }
+        if is_outgrown && let Some(ended) = self.end(slot, Ending::Replaced, stamp) {
             let mut grown = ended.buffer;
             grown.grow(&new);
             grown.class = self.rules.class(&grown.alloc, grown.facts, self.ops.are_recorded);
@@ -37,7 +38,9 @@ impl Ledger {
     pub(crate) fn lower(&mut self, slot: Slot) -> Option<Buffer> {
         let buffer = self.slots.get_mut(slot).filter(|buffer| !buffer.tells_owner())?;
         buffer.n_freed = buffer.n_freed.saturating_add(1);
-        self.judge_owner(slot);
+        if buffer.n_references() > 0 || buffer.is_freed_by_owner {
+            self.judge_owner(slot);
+        }
         self.slots.get(slot).filter(|buffer| buffer.n_references() > 0).cloned()
     }
 
@@ -46,20 +49,29 @@ impl Ledger {
     /// the others it was announced less often, and never freed.
     fn judge_owner(&mut self, slot: Slot) {
         let Some(freed) = self.slots.get(slot) else { return };
-        let (n_announced, size_bytes) = (freed.n_announced, freed.alloc.size_bytes);
-        let at_address = self.aliases.at(freed.alloc.buffer_type, freed.alloc.address);
-        let others: Vec<Slot> = at_address
-            .filter(|other| *other != slot && self.slots.get(*other).is_some_and(|view| !view.tells_owner()))
-            .collect();
         let is_untouched = |view: &Buffer| {
-            view.n_freed == 0 && view.n_announced < n_announced && view.alloc.size_bytes == size_bytes
+            view.n_freed == 0
+                && view.n_announced < freed.n_announced
+                && view.alloc.size_bytes == freed.alloc.size_bytes
         };
+        let entries: Vec<Slot> = self.entries_at(freed).collect();
+        let mut others = entries.iter().filter(|entry| **entry != slot);
         let is_owners_end = freed.n_references() > 0
-            && !others.is_empty()
-            && others.iter().all(|view| self.slots.get(*view).is_some_and(is_untouched));
-        for slot in others.into_iter().chain([slot]) {
-            if let Some(buffer) = self.slots.get_mut(slot) {
-                buffer.is_freed_by_owner = is_owners_end;
+            && entries.len() > 1
+            && others.all(|view| self.slots.get(*view).is_some_and(is_untouched));
+        self.mark(entries, is_owners_end);
+    }
+
+    /// The buffers at this address of which nobody says who owns the memory, on all places.
+    fn entries_at(&self, of: &Buffer) -> impl Iterator<Item = Slot> {
+        let all = self.aliases.at(of.alloc.buffer_type, of.alloc.address);
+        all.filter(|slot| self.slots.get(*slot).is_some_and(|view| !view.tells_owner()))
+    }
+
+    fn mark(&mut self, entries: Vec<Slot>, is_freed_by_owner: bool) {
+        for entry in entries {
+            if let Some(buffer) = self.slots.get_mut(entry) {
+                buffer.is_freed_by_owner = is_freed_by_owner;
             }
         }
     }

@@ -40,8 +40,16 @@ impl Ledger {
     }
 
     pub(crate) fn recount_inside(&mut self, of: Slot, at: Moment) {
-        let inside = self.slots.get(of).map(|of| self.aliases.inside(of));
+        let inside = self.slots.get(of).map(|of| self.affected_inside(of));
         inside.into_iter().flatten().filter(|view| *view != of).for_each(|view| self.recount(view, at));
+    }
+
+    /// The views inside a buffer that have a chip in common with it.
+    pub(crate) fn affected_inside(&self, of: &Buffer) -> Vec<Slot> {
+        let mut inside = self.aliases.inside(of);
+        let place_of = |slot: &Slot| self.slots.get(*slot).map(Buffer::place);
+        inside.retain(|view| place_of(view).is_some_and(|place| self.places.share_chips(place, of.place())));
+        inside
     }
 
     pub(crate) fn recount(&mut self, slot: Slot, at: Moment) {
