@@ -215,21 +215,39 @@ fn what_only_the_owner_freed_is_no_anomaly_and_no_leak_however_often_it_happens(
 }
 
 #[test]
-fn a_chip_that_frees_what_another_leaves_was_not_freed_by_an_owner() {
-    // The last generation, where one chip's buffer is never freed, and one chip has a view that is.
-    let mut lines = lines("f_plain");
+fn what_its_chips_free_one_by_one_was_not_freed_by_an_owner() {
+    // The last generation, where one chip's buffer is never freed. The chip with a view frees that first.
+    let mut ledger = Ledger::new();
     let of_chip_6 =
         |line: &Line| matches!(line, Line::Event(_, Event::Dealloc(gone)) if gone.place == Place::Chip(6));
-    lines.retain(|line| !of_chip_6(line));
-    let mut stream = repeated(&lines[..]);
-    stream.ledger.finish(Conclusion::Exit);
-    let left: Vec<_> = stream
-        .ledger
-        .survivors()
-        .iter()
-        .map(|left| (left.buffer.place(), left.buffer.is_freed_by_owner))
-        .collect();
-    assert_eq!(left, [(Place::Chip(6), false)]);
+    lines("f_plain").iter().filter(|line| !of_chip_6(line)).for_each(|line| drop(ledger.apply(line)));
+    ledger.finish(Conclusion::Exit);
+    let left = ledger.survivors().iter().map(|left| (left.buffer.place(), left.buffer.is_freed_by_owner));
+    assert_eq!(left.collect::<Vec<_>>(), [(Place::Chip(6), false)]);
+}
+
+#[test]
+fn an_owner_is_only_who_was_announced_more_often_than_the_others_and_freed_alone() {
+    let of = |chip, size| support::plain(chip, BufferType::L1, 4096, size);
+    let is_freed_by_owner = |announced: [&[u64]; 2], freed: &[u32]| {
+        let mut stream = Stream::new(Ledger::new());
+        for (chip, sizes) in (0..).zip(announced) {
+            sizes.iter().for_each(|size| stream.alloc(of(chip, *size)));
+        }
+        freed.iter().for_each(|chip| drop(stream.free(&of(*chip, 0))));
+        let snapshot = stream.ledger.snapshot();
+        snapshot.live().iter().map(|buffer| buffer.is_freed_by_owner).collect::<Vec<_>>()
+    };
+    assert_eq!(is_freed_by_owner([&[64, 64], &[64]], &[0]), [true, true]);
+    for (announced, freed) in [
+        ([&[64, 64][..], &[64, 64][..]], &[0][..]), // Views of both, one of which is freed.
+        ([&[64, 64, 64], &[64, 64]], &[1, 0]),      // The other one frees, too.
+        ([&[64, 64], &[32]], &[0]),                 // Another buffer.
+        ([&[64, 64], &[]], &[0]),                   // A view on one chip.
+    ] {
+        let told = is_freed_by_owner(announced, freed);
+        assert!(told.iter().all(|is| !is), "{announced:?} {freed:?}: {told:?}");
+    }
 }
 
 /// Fifty times in one process.
