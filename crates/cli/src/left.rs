@@ -220,9 +220,9 @@ impl<'a> Survivors<'a> {
     pub fn of_verdict(&self, verdict: Verdict) -> BTreeMap<u32, Left> {
         let snapshot = self.replay.ledger.snapshot();
         let mut by_chip: BTreeMap<u32, Left> = BTreeMap::new();
-        let own = self.list.iter().filter(|survivor| !survivor.buffer.is_inherited);
+        let judged = self.judged_ones();
         for Survivor { buffer, .. } in
-            own.filter(|survivor| self.verdict_on(survivor.buffer.class) == verdict)
+            judged.filter(|survivor| self.verdict_on(survivor.buffer.class) == verdict)
         {
             for &chip in
                 snapshot.chips_of(buffer.place()).iter().filter(|c| self.replay.selection.has_chip(**c))

@@ -42,6 +42,7 @@ fn what_only_the_owner_freed_is_shown_as_that_and_is_no_leak() {
     assert_eq!(survivors.len(), 8);
     assert!(survivors.iter().all(|of| of["freed_by_owner"] == true && of["is_leak"] == false));
     assert_eq!(bench.json(&["summary", "--json", "d.jsonl"])["processes"][0]["survivors"], *left);
+    assert_eq!(bench.run(["check", "--no-leaks", "d.jsonl"]).code, 0);
 }
 
 #[test]
