@@ -61,7 +61,7 @@ impl BufferType {
         known.or_else(|| Some(Self::from(name.strip_prefix("TYPE_")?.parse::<u32>().ok()?)))
     }
 
-    fn name(self) -> Option<&'static str> {
+    pub(crate) fn name(self) -> Option<&'static str> {
         match self {
             Self::Dram => Some("DRAM"),
             Self::L1 => Some("L1"),
@@ -140,6 +140,10 @@ impl BufferLayout {
         let known = Self::KNOWN.into_iter().find(|(_, known)| *known == name).map(|(layout, _)| layout);
         known.or_else(|| Some(Self::from(name.strip_prefix("LAYOUT_")?.parse::<u32>().ok()?)))
     }
+
+    pub(crate) fn name(self) -> Option<&'static str> {
+        Self::KNOWN.iter().find(|(known, _)| *known == self).map(|(_, name)| *name)
+    }
 }
 
 impl From<u32> for BufferLayout {
@@ -158,11 +162,10 @@ impl From<u32> for BufferLayout {
 
 impl fmt::Display for BufferLayout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::Unknown(number) = self {
-            return f.pad(&format!("LAYOUT_{number}"));
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => f.pad(&format!("LAYOUT_{}", self.number())),
         }
-        let known = Self::KNOWN.into_iter().find(|(layout, _)| layout == self);
-        f.pad(known.map_or("", |(_, name)| name))
     }
 }
 
@@ -198,6 +201,10 @@ impl KernelKind {
         let known = Self::KNOWN.into_iter().find(|(_, known)| *known == name).map(|(kind, _)| kind);
         known.or_else(|| Some(Self::from(name.strip_prefix("KERNEL_")?.parse::<u32>().ok()?)))
     }
+
+    pub(crate) fn name(self) -> Option<&'static str> {
+        Self::KNOWN.iter().find(|(known, _)| *known == self).map(|(_, name)| *name)
+    }
 }
 
 impl From<u32> for KernelKind {
@@ -213,11 +220,10 @@ impl From<u32> for KernelKind {
 
 impl fmt::Display for KernelKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::Unknown(number) = self {
-            return f.pad(&format!("KERNEL_{number}"));
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => f.pad(&format!("KERNEL_{}", self.number())),
         }
-        let known = Self::KNOWN.into_iter().find(|(kind, _)| kind == self);
-        f.pad(known.map_or("", |(_, name)| name))
     }
 }
 

@@ -17,6 +17,7 @@ pub mod version;
 
 mod decode;
 mod encode;
+mod json;
 
 pub use event::{
     Address, Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, KernelKind, Lost,

@@ -266,7 +266,7 @@ impl Batch {
     ) -> Option<Scanned> {
         walk(layout, load, segment, from, newest, |slot, n, _| {
             let word = |more: usize, word: usize| load(layout.slot(segment, slot + more) + word);
-            self.push(std::array::from_fn(|at| word(0, at)), n, word);
+            self.push(slot_of(|at| word(0, at)), n, word);
         })
     }
 
@@ -274,18 +274,19 @@ impl Batch {
         let at = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         self.slots.push(first);
         for slot in 1..n {
-            self.slots.push(std::array::from_fn(|word| load(slot, word)));
+            self.slots.push(slot_of(|word| load(slot, word)));
         }
         self.entries.push(Entry { clock: first[0], at, n: u32::try_from(n).unwrap_or(1) });
     }
 
     /// Adds records from a spill file, at most `most` of them. Returns the bytes they took.
     pub fn read_spilled(&mut self, bytes: &[u8], most: usize) -> usize {
-        let slot = |bytes: &[u8]| -> Slot {
-            std::array::from_fn(|word| {
-                let word: [u8; 8] = std::array::from_fn(|byte| bytes[word * 8 + byte]);
-                u64::from_ne_bytes(word)
-            })
+        let slot = |bytes: &[u8]| {
+            let mut slot = Slot::default();
+            for (word, bytes) in slot.iter_mut().zip(bytes.as_chunks().0) {
+                *word = u64::from_ne_bytes(*bytes);
+            }
+            slot
         };
         let mut at = 0;
         while self.len() < most && at + BYTES <= bytes.len() {
@@ -412,6 +413,16 @@ impl<A: Fn(u64) -> Option<u64>> Writer<A> {
         self.n = self.n.saturating_add(1);
         Line::Event(Stamp { n: self.n, t_ns, tid, ctx }, event).write_to(out);
     }
+}
+
+/// A slot from its words. (`array::from_fn` becomes a call for each word where code is made small.)
+#[inline(always)]
+fn slot_of(load: impl Fn(usize) -> u64) -> Slot {
+    let mut slot = Slot::default();
+    for (at, word) in slot.iter_mut().enumerate() {
+        *word = load(at);
+    }
+    slot
 }
 
 /// Events that were refused, of every kind.
