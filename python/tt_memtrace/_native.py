@@ -16,7 +16,7 @@ _process = ctypes.CDLL(None)
 if hasattr(_process, "tt_memtrace_mark"):
     _process.tt_memtrace_mark.argtypes = [ctypes.c_char_p]
     _process.tt_memtrace_mark.restype = None
-    _process.tt_memtrace_phase_begin.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+    _process.tt_memtrace_phase_begin.argtypes = [ctypes.c_char_p, ctypes.c_uint64]
     _process.tt_memtrace_phase_begin.restype = None
     _process.tt_memtrace_phase_end.argtypes = []
     _process.tt_memtrace_phase_end.restype = None
@@ -66,8 +66,8 @@ def capture_path() -> str | None:
     function = getattr(_process, "tt_memtrace_capture_path", None)
     if function is None:
         return None
-    function.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
-    function.restype = ctypes.c_size_t
+    function.argtypes = [ctypes.c_char_p, ctypes.c_uint64]
+    function.restype = ctypes.c_uint64
     text = ctypes.create_string_buffer(4096)
     length = function(text, len(text))
     return text.raw[:length].decode(errors="surrogateescape") if 0 < length <= len(text) else None
