@@ -16,6 +16,7 @@ use crate::pipeline::{self, Pipeline};
 use crate::{guard, interpose, lifecycle, state};
 use given::{place, read, some64};
 use std::ffi::{c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 use tt_memtrace_wire::record::{Kind, encode_text};
 use tt_memtrace_wire::{
@@ -340,6 +341,30 @@ pub extern "C" fn tt_memtrace_flush(timeout_ms: u32) -> c_int {
         }
     });
     result
+}
+
+/// Writes the path of this process's capture to `buffer`, without a zero byte, if it has at most `capacity` bytes.
+/// Returns how many it has; 0 if nothing was recorded yet, or not into a file.
+///
+/// Thread-safe; waits for nothing. `buffer` is written during the call only; it may be null if `capacity` is 0. Returns 0
+/// when tracking is off.
+///
+/// # Safety
+/// `buffer` is null, or `capacity` bytes may be written there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tt_memtrace_capture_path(buffer: *mut c_char, capacity: u64) -> u64 {
+    let mut length = 0;
+    guard::enter(|| {
+        if let Some(pipeline) = pipeline::running() {
+            let path = pipeline.capture.as_os_str().as_bytes();
+            length = path.len();
+            if !buffer.is_null() && length as u64 <= capacity {
+                // SAFETY: the caller's contract, and it fits.
+                unsafe { std::ptr::copy_nonoverlapping(path.as_ptr(), buffer.cast(), length) };
+            }
+        }
+    });
+    length as u64
 }
 
 /// Returns 1 if events are recorded, or would be from the first one on; else 0.

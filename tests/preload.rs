@@ -241,3 +241,11 @@ fn flush_tells_written_from_not_yet_and_from_never() {
     assert_eq!(told, "enabled 0\nbefore 2\nafter 2\nimpatient 2\nenabled 0\n");
     assert_eq!(bench.captures().len(), 1);
 }
+
+#[test]
+fn a_process_can_ask_where_it_is_recorded_to() {
+    let bench = Bench::new();
+    let capture = bench.path("run.jsonl");
+    let told = bench.program("asks_path.c").env("TT_MEMTRACE_OUTPUT", &capture).run().quiet().stdout;
+    assert_eq!(told, format!("before 0\nshort 1 untouched\nafter 1 {}\n", capture.display()));
+}

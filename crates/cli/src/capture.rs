@@ -39,8 +39,8 @@ impl Capture {
     pub fn open_as_is(path: &Path) -> Result<Self, CaptureError> {
         let at = |line, problem| CaptureError { path: path.to_owned(), line, problem };
         let file = open_regular(path).map_err(|error| at(None, Problem::Io(error)))?;
-        let mut lines =
-            Lines { reader: BufReader::with_capacity(1 << 18, file), line: Vec::new(), number: 0 };
+        let reader = BufReader::with_capacity(1 << 18, file);
+        let mut lines = Lines { reader, line: Vec::new(), number: 0, is_partial: false };
         let end = lines.advance().map_err(|problem| at(Some(1), problem))?;
         match end {
             LineEnd::Nothing => return Err(at(None, Problem::Empty)),
@@ -73,16 +73,30 @@ impl Capture {
         self.is_torn |= end == LineEnd::Torn;
         match self.lines.parse() {
             Ok(line) => {
-                match &line {
-                    Line::Unknown(_) => self.n_unknown += 1,
-                    Line::Footer(footer) => self.footer = Some(*footer),
-                    Line::Recovery(recovery) => self.recovery = Some(*recovery),
-                    _ => {}
-                }
+                self.note(&line);
                 Ok(Some(line))
             }
             Err(_) if end == LineEnd::Torn => Ok(None),
             Err(error) => Err(self.error(Problem::Line(error))),
+        }
+    }
+
+    /// The next line of a capture that is being written; nothing if no other one is whole yet. More may come later.
+    pub fn next_whole_line(&mut self) -> Result<Option<Line>, CaptureError> {
+        if !self.lines.advance_whole().map_err(|problem| self.error(problem))? {
+            return Ok(None);
+        }
+        let line = self.lines.parse().map_err(|error| self.error(Problem::Line(error)))?;
+        self.note(&line);
+        Ok(Some(line))
+    }
+
+    fn note(&mut self, line: &Line) {
+        match line {
+            Line::Unknown(_) => self.n_unknown += 1,
+            Line::Footer(footer) => self.footer = Some(*footer),
+            Line::Recovery(recovery) => self.recovery = Some(*recovery),
+            _ => {}
         }
     }
 
@@ -118,6 +132,8 @@ struct Lines {
     reader: BufReader<File>,
     line: Vec<u8>,
     number: u64,
+    /// `line` holds the beginning of one whose end was not there.
+    is_partial: bool,
 }
 
 impl Lines {
@@ -133,6 +149,22 @@ impl Lines {
             return Ok(LineEnd::Newline);
         }
         if self.line.len() >= MAX_LINE_BYTES { Err(Problem::TooLong) } else { Ok(LineEnd::Torn) }
+    }
+
+    /// Takes a whole line, in as many attempts as its writer needs. False if its end is not there yet.
+    fn advance_whole(&mut self) -> Result<bool, Problem> {
+        if !self.is_partial {
+            self.line.clear();
+        }
+        let room = MAX_LINE_BYTES - self.line.len().min(MAX_LINE_BYTES);
+        let limit = u64::try_from(room).unwrap_or(u64::MAX);
+        self.reader.by_ref().take(limit).read_until(b'\n', &mut self.line).map_err(Problem::Io)?;
+        self.is_partial = self.line.pop_if(|byte| *byte == b'\n').is_none();
+        if self.is_partial && self.line.len() >= MAX_LINE_BYTES {
+            return Err(Problem::TooLong);
+        }
+        self.number += u64::from(!self.is_partial);
+        Ok(!self.is_partial)
     }
 
     fn parse(&self) -> Result<Line, LineError> {
@@ -223,6 +255,7 @@ impl std::error::Error for CaptureError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     const HEADER: &str = r#"{"kind":"header","schema":"tt-memtrace.capture","version":"1.0","pid":1,"process_start":2,"program":"p","t_ns":0,"wall_ns":0}"#;
 
@@ -246,6 +279,25 @@ mod tests {
         assert_eq!(read(&format!("{HEADER}\n{}\n", close(1))), Ok((1, false)));
         assert_eq!(read(&format!("{HEADER}\n{}\n{}", close(1), &close(2)[..20])), Ok((1, true)));
         assert_eq!(read(&format!("{HEADER}\n{}\n{}", close(1), close(2))), Ok((2, true)));
+    }
+
+    #[test]
+    fn a_growing_capture_is_read_line_by_line_however_its_writer_cuts_them() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut writer = file.as_file();
+        writer.write_all(format!("{HEADER}\n").as_bytes()).unwrap();
+        let mut capture = Capture::open(file.path()).unwrap();
+        assert!(capture.next_whole_line().unwrap().is_none());
+        let text = format!("{}\n{}\n", close(1), close(2));
+        let mut read = Vec::new();
+        for piece in text.as_bytes().chunks(17) {
+            writer.write_all(piece).unwrap();
+            while let Some(line) = capture.next_whole_line().unwrap() {
+                let Line::Event(stamp, _) = line else { panic!("{line:?}") };
+                read.push(stamp.n);
+            }
+        }
+        assert_eq!((read, capture.is_torn), (vec![1, 2], false));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod doubts;
 mod exit;
 mod figures;
 mod filters;
+mod follow;
 mod instant;
 mod json;
 mod left;

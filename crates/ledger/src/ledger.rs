@@ -137,18 +137,23 @@ impl Ledger {
     /// buffers; figures begin with them, and peaks and anomalies begin anew.
     pub fn enter_child(&mut self, at: Moment) {
         self.slots.iter_mut().for_each(|buffer| buffer.is_inherited = true);
-        self.places.restart(at);
-        self.circular.restart(at);
+        self.restart_peaks(at);
         let renamed = self.circular.rename_cores();
         for buffer in self.slots.iter_mut() {
             buffer.alloc.cores = buffer.alloc.cores.map(|old| renamed.get(&old).copied().unwrap_or(old));
         }
-        self.restart_headrooms(at);
         self.recent = Recent::default();
         self.anomalies = Anomalies::default();
         self.survivors = Vec::new();
         self.n_dropped = 0;
         self.last = Stamp { n: 0, t_ns: at.t_ns, ..Stamp::default() };
+    }
+
+    /// All peaks, least rooms and counts of allocations begin anew, from what is live now.
+    pub fn restart_peaks(&mut self, at: Moment) {
+        self.places.restart(at);
+        self.circular.restart(at);
+        self.restart_headrooms(at);
     }
 
     /// For a forked child whose parent's capture was not found: unknown deallocations may be of inherited buffers.
