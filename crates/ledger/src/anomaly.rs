@@ -48,7 +48,7 @@ pub enum What {
         /// The size now.
         to_bytes: u64,
     },
-    /// More is live in each bank than the bank holds.
+    /// More is live in each bank than the bank holds, or circular buffers reach beyond it.
     AboveCapacity {
         /// Live bytes per bank.
         live_bytes: u64,

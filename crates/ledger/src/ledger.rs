@@ -204,8 +204,8 @@ impl Ledger {
             }
             Event::OpBegin { name, .. } => {
                 let were_recorded = self.ops.are_recorded;
-                self.ops.begin(stamp.tid, name, &self.rules);
-                self.places.n_uses = self.ops.n_uses;
+                let is_use = self.ops.begin(stamp.tid, name, &self.rules);
+                self.places.n_uses += u64::from(is_use);
                 if self.ops.are_recorded && !were_recorded {
                     self.reclassify_all(stamp.into());
                 }
@@ -216,8 +216,7 @@ impl Ledger {
                 Effect::Nothing
             }
             Event::Mark { .. } => {
-                self.ops.n_uses += 1;
-                self.places.n_uses = self.ops.n_uses;
+                self.places.n_uses += 1;
                 Effect::Nothing
             }
             // What is loaded over time is not what a core holds: kernels are no memory here.
@@ -254,11 +253,12 @@ impl Ledger {
     }
 
     fn facts(&mut self, place: PlaceIndex, tid: u32) -> Facts {
+        let n_uses = self.places.n_uses;
         let state = &mut self.places.places[place];
         state.is_used |= self.ops.is_open(tid);
         Facts {
             during_open: self.ops.opens_device(tid),
-            before_first_use: !state.is_used && self.ops.n_uses == state.n_uses_before,
+            before_first_use: !state.is_used && n_uses == state.n_uses_before,
             freed_in_cache_clear: false,
         }
     }
