@@ -108,7 +108,7 @@ impl<'a> Shown<'a> {
         let top = room.and_then(|room| Top::of(&map, room));
         let lowest = map.buffers.first().map(|of| of.buffer);
         let lowest = lowest.filter(|lowest| room.is_some_and(|r| r.lowest_reserved == lowest.alloc.address));
-        map.buffers.retain(|of| selection.has_buffer(of.buffer, snapshot));
+        map.buffers.retain(|of| selection.has_reserved(&of.buffer.alloc, snapshot));
         for L1Program { program, circular_buffers, .. } in &mut map.programs {
             let is_kept =
                 |cb: &LaidOut<'_>| selection.has_circular_buffer(&resident(cb, *program, chip), snapshot);

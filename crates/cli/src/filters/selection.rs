@@ -99,8 +99,6 @@ impl Selection {
         self.filters.memory.is_empty() || self.filters.memory.contains(&memory)
     }
 
-    /// L1 allocators work in lockstep: a buffer takes its range on every core, also where it has no shard.
-    /// On which cores its shards lie is not in a capture.
     fn has_cores_of(&self, buffer_type: BufferType) -> bool {
         self.filters.core.is_none() || matches!(buffer_type, BufferType::L1 | BufferType::L1Small)
     }
@@ -112,6 +110,13 @@ impl Selection {
 
     /// The same of its allocation.
     pub fn has_alloc(&self, alloc: &Alloc, snapshot: Snapshot<'_>) -> bool {
+        let ranges = || snapshot.core_ranges(alloc.cores?);
+        self.has_reserved(alloc, snapshot) && (self.filters.core.is_none() || self.has_cores(ranges()))
+    }
+
+    /// The same for whoever asks for what is reserved: L1 allocators work in lockstep, so a buffer takes its range on
+    /// every core, also where it has no shard.
+    pub fn has_reserved(&self, alloc: &Alloc, snapshot: Snapshot<'_>) -> bool {
         self.has_type(alloc.buffer_type)
             && self.has_size(alloc.size_bytes)
             && self.has_id(alloc.unique_id)
