@@ -196,10 +196,10 @@ fn handlers_record_whatever_they_interrupt() {
     let outcome = bench.program("handler.c").args(["2000"]).run().quiet();
     let capture = bench.capture();
     let (dropped, n_lost) = capture.lost();
-    let produced = u64::from(outcome.number("produced"));
-    assert_eq!(capture.footer.unwrap().recorded - n_lost + dropped, produced);
-    // One call of fifteen gives nothing to record; a few handlers came while another one was inside.
-    assert!(dropped >= produced / 15 && dropped < produced / 2, "{dropped} of {produced}");
+    let [produced, empty] = ["produced", "empty"].map(|name| u64::from(outcome.number(name)));
+    // The calls that give nothing to record, and no other: no handler finds its thread inside the library, and there is
+    // room for all.
+    assert_eq!((capture.footer.unwrap().recorded - n_lost, dropped), (produced - empty, empty));
 }
 
 #[test]
