@@ -213,8 +213,9 @@ impl Ledger {
                 self.places.n_uses = self.ops.n_uses;
                 Effect::Nothing
             }
-            // What is loaded over time is not what a core holds: kernels are no memory here.
-            Event::Fork { .. }
+            // A refusal changes nothing, and what is loaded over time is not what a core holds: kernels are no memory here.
+            Event::Failure(_)
+            | Event::Fork { .. }
             | Event::KernelLoad(_)
             | Event::KernelUnload { .. }
             | Event::PhaseBegin { .. }

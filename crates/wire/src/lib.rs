@@ -19,8 +19,8 @@ mod decode;
 mod encode;
 
 pub use event::{
-    Address, Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, KernelKind, Lost,
-    Place, Stamp, SweepCause, TraceStep,
+    Address, Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event,
+    Failure, Kernel, KernelKind, Lost, Place, Request, Stamp, SweepCause, TraceStep,
 };
 pub use line::{
     Allocator, Bank, Cores, Device, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Recovery,
