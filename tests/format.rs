@@ -261,7 +261,7 @@ fn events(number: u64, optional: Option<u64>) -> Vec<Event> {
             layout: small.into(),
             size_bytes: number,
             page_size_bytes: number,
-            per_bank_bytes: number,
+            per_bank_bytes: optional,
             n_cores: optional.map(|_| small),
         })),
         Event::Failure(Failure::Clash(Clash {

@@ -73,7 +73,8 @@ fn fields_that_do_not_fit_together_are_one_line_and_nothing_is_recorded() {
 
 #[test]
 fn a_refusal_is_recorded_as_its_exception_passes_unchanged() {
-    for definitions in [&["-DREFUSES", "-DACCESSORS"][..], &["-DREFUSES"]] {
+    let both = [&["-DREFUSES", "-DACCESSORS"][..], &["-DREFUSES"]].map(|of| (of, Some(2048)));
+    for (definitions, per_bank) in both.into_iter().chain([(&["-DREFUSES", "-DNO_BANKS"][..], None)]) {
         let bench = Bench::new();
         let library = bench.path("libtt_metal.so");
         let flags = [&["-std=c++17", "-O1", "-fPIC", "-shared"], definitions].concat();
@@ -93,7 +94,7 @@ fn a_refusal_is_recorded_as_its_exception_passes_unchanged() {
         };
         assert_eq!(
             (request.place, request.size_bytes, request.per_bank_bytes),
-            (Place::Mesh(7), 16384, 2048)
+            (Place::Mesh(7), 16384, per_bank)
         );
         assert!(capture.lines.iter().any(|line| {
             matches!(line, Line::Allocator(allocator) if Some(allocator.allocator) == request.allocator)

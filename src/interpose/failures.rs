@@ -54,7 +54,14 @@ unsafe fn refuse(allocator: *const c_void, buffer: Buffer) -> Option<()> {
         // SAFETY: the allocator has been asked to serve this buffer, whose device is the mesh.
         unsafe { devices::define_allocator(pipeline, allocator, facts.device, mesh_id) };
     }
-    let is_sharded = facts.layout != BufferLayout::Interleaved;
+    let is_interleaved = facts.layout == BufferLayout::Interleaved;
+    // SAFETY: the caller's contract.
+    let n_cores = if is_interleaved { None } else { unsafe { readers.num_cores(buffer) } };
+    // SAFETY: the caller's contract.
+    let n_banks =
+        if is_interleaved { unsafe { devices::n_banks(allocator, facts.buffer_type) } } else { n_cores };
+    // The runtime divides by it.
+    let has_banks = n_banks.is_some_and(|n| n > 0);
     pipeline.offer(&Event::Failure(Failure::Allocation(Request {
         place,
         allocator: Some(devices::number(allocator)),
@@ -64,9 +71,8 @@ unsafe fn refuse(allocator: *const c_void, buffer: Buffer) -> Option<()> {
         // SAFETY: the caller's contract.
         page_size_bytes: unsafe { readers.page_size(buffer) },
         // SAFETY: the caller's contract.
-        per_bank_bytes: unsafe { readers.per_bank(buffer) },
-        // SAFETY: the caller's contract.
-        n_cores: if is_sharded { unsafe { readers.num_cores(buffer) } } else { None },
+        per_bank_bytes: has_banks.then(|| unsafe { readers.per_bank(buffer) }),
+        n_cores,
     })));
     Some(())
 }

@@ -7,6 +7,7 @@
 //   -DWRONG_SIZE   the size is not pages times page size, as if the fields had moved
 //   -DPATCHED      every event is reported through the C interface, too
 //   -DMARKED       the marker that says so
+//   -DNO_BANKS     the allocator has no bank, so no bytes in each: whoever asks divides by zero
 //   -DREFUSES      buffers of any size make sense
 #include <atomic>
 #include <cerrno>
@@ -85,7 +86,12 @@ std::uint64_t Buffer::num_pages() const { return PAGES; }
 bool Buffer::is_dram() const { return true; }
 bool Buffer::is_l1() const { return false; }
 #ifndef NO_PER_BANK
-std::uint64_t Buffer::aligned_size_per_bank() const { return 2048; }
+std::uint64_t Buffer::aligned_size_per_bank() const {
+#ifdef NO_BANKS
+  __builtin_trap();
+#endif
+  return 2048;
+}
 #endif
 #ifdef ACCESSORS
 std::uint64_t Buffer::size() const { return bytes; }
@@ -94,6 +100,8 @@ int Buffer::buffer_layout() const { return 0; }
 IDevice* Buffer::device() const { return of; }
 std::uint64_t Buffer::unique_id() const { return 42; }
 #endif
+
+enum class BufferType { DRAM };
 
 struct CoreRangeSet {
   std::vector<std::size_t> cores;
@@ -218,7 +226,15 @@ void detail::ProgramImpl::deallocate_circular_buffers() {
 struct AllocatorImpl {
   void deallocate_buffers();
   std::uint64_t allocate_buffer(Buffer*);
+  std::uint32_t get_num_banks(const BufferType&) const;
+  std::uint64_t get_bank_size(const BufferType&) const;
 };
+#ifdef NO_BANKS
+std::uint32_t AllocatorImpl::get_num_banks(const BufferType&) const { return 0; }
+#else
+std::uint32_t AllocatorImpl::get_num_banks(const BufferType&) const { return 8; }
+#endif
+std::uint64_t AllocatorImpl::get_bank_size(const BufferType&) const { return 8192; }
 std::uint64_t AllocatorImpl::allocate_buffer(Buffer* buffer) {
   if (buffer->bytes > 8192) {
     errno = ENOMEM;

@@ -302,7 +302,7 @@ impl Fields<'_> {
             layout: self.take("layout", layout)?,
             size_bytes: self.number("size_bytes", self.size_bytes)?,
             page_size_bytes: self.number("page_size_bytes", self.page_size_bytes)?,
-            per_bank_bytes: self.number("per_bank_bytes", self.per_bank_bytes)?,
+            per_bank_bytes: self.per_bank_bytes.map(|bytes| bytes.0),
             n_cores: self.n_cores()?,
         })
     }

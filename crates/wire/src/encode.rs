@@ -235,7 +235,7 @@ fn request_fields(o: &mut Object<'_>, request: &Request) {
     o.text("layout", &request.layout.to_string());
     o.number("size_bytes", request.size_bytes);
     o.number("page_size_bytes", request.page_size_bytes);
-    o.number("per_bank_bytes", request.per_bank_bytes);
+    o.optional("per_bank_bytes", request.per_bank_bytes);
     o.optional("n_cores", request.n_cores.map(u64::from));
 }
 

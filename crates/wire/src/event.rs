@@ -351,8 +351,8 @@ pub struct Request {
     pub size_bytes: u64,
     /// Bytes of one page.
     pub page_size_bytes: u64,
-    /// Bytes in each bank, aligned to pages but not yet rounded by the allocator.
-    pub per_bank_bytes: u64,
+    /// Bytes in each bank, aligned to pages but not yet rounded by the allocator; absent if it has no such bank.
+    pub per_bank_bytes: Option<u64>,
     /// On how many cores a sharded buffer was to reside.
     pub n_cores: Option<u32>,
 }

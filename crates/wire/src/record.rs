@@ -282,9 +282,15 @@ mod refused {
 /// Refusals come seldom: two slots, figures of any size.
 fn encode_request(request: &Request, ctx: u32) -> Encoded<'static> {
     let Request { place, allocator, buffer_type, layout, .. } = *request;
-    let payload = [request.size_bytes, request.per_bank_bytes, request.page_size_bytes, refused::ALLOCATION];
-    let flags =
-        when(allocator.is_some(), flag::HAS_SECOND) | when(request.n_cores.is_some(), flag::HAS_CORES);
+    let payload = [
+        request.size_bytes,
+        request.per_bank_bytes.unwrap_or(0),
+        request.page_size_bytes,
+        refused::ALLOCATION,
+    ];
+    let flags = when(allocator.is_some(), flag::HAS_SECOND)
+        | when(request.n_cores.is_some(), flag::HAS_CORES)
+        | when(request.per_bank_bytes.is_some(), flag::HAS_ID);
     let mut slot = short(Kind::Failure, flags, Some(place), ctx, payload);
     slot[1] += 1 << 16;
     let n_cores = u64::from(request.n_cores.unwrap_or(0));
@@ -517,7 +523,7 @@ fn decode_failure(slots: &[Slot], place: Place, flags: u64) -> Option<Failure> {
             layout: low(layout).into(),
             size_bytes: a,
             page_size_bytes: c,
-            per_bank_bytes: b,
+            per_bank_bytes: has(flag::HAS_ID).then_some(b),
             n_cores: has(flag::HAS_CORES).then_some(low(n_cores)),
         }));
     }

@@ -77,7 +77,15 @@ fn name() -> impl Strategy<Value = String> {
 }
 
 fn failure() -> impl Strategy<Value = Event> {
-    let request = (place(), prop::option::of(number()), buffer_type(), small(), number(), number(), number());
+    let request = (
+        place(),
+        prop::option::of(number()),
+        buffer_type(),
+        small(),
+        number(),
+        number(),
+        prop::option::of(number()),
+    );
     let figures = prop::option::of((number(), number()));
     prop_oneof![
         (request, prop::option::of(any::<u32>())).prop_map(

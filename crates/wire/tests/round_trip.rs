@@ -69,8 +69,15 @@ fn cb_alloc() -> impl Strategy<Value = Event> {
 }
 
 fn failure() -> impl Strategy<Value = Event> {
-    let request =
-        (place(), prop::option::of(number()), buffer_type(), 0..6_u32, number(), number(), number());
+    let request = (
+        place(),
+        prop::option::of(number()),
+        buffer_type(),
+        0..6_u32,
+        number(),
+        number(),
+        prop::option::of(number()),
+    );
     let figures = prop::option::of((number(), number()));
     prop_oneof![
         (request, prop::option::of(any::<u32>())).prop_map(
