@@ -55,13 +55,18 @@ unsafe fn refuse(allocator: *const c_void, buffer: Buffer) -> Option<()> {
         unsafe { devices::define_allocator(pipeline, allocator, facts.device, mesh_id) };
     }
     let is_interleaved = facts.layout == BufferLayout::Interleaved;
-    // SAFETY: the caller's contract.
-    let n_cores = if is_interleaved { None } else { unsafe { readers.num_cores(buffer) } };
-    // SAFETY: the caller's contract.
-    let n_banks =
-        if is_interleaved { unsafe { devices::n_banks(allocator, facts.buffer_type) } } else { n_cores };
+    let (n_cores, n_banks) = if is_interleaved {
+        // SAFETY: the caller's contract.
+        (None, unsafe { devices::n_banks(allocator, facts.buffer_type) })
+    } else {
+        // SAFETY: the caller's contract.
+        let n_cores = unsafe { readers.num_cores(buffer) };
+        (n_cores, n_cores)
+    };
     // The runtime divides by it.
     let has_banks = n_banks.is_some_and(|n| n > 0);
+    // SAFETY: the caller's contract.
+    let per_bank = || unsafe { readers.per_bank(buffer) };
     pipeline.offer(&Event::Failure(Failure::Allocation(Request {
         place,
         allocator: Some(devices::number(allocator)),
@@ -70,8 +75,7 @@ unsafe fn refuse(allocator: *const c_void, buffer: Buffer) -> Option<()> {
         size_bytes: facts.size_bytes,
         // SAFETY: the caller's contract.
         page_size_bytes: unsafe { readers.page_size(buffer) },
-        // SAFETY: the caller's contract.
-        per_bank_bytes: has_banks.then(|| unsafe { readers.per_bank(buffer) }),
+        per_bank_bytes: has_banks.then(per_bank),
         n_cores,
     })));
     Some(())
