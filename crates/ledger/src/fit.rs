@@ -5,6 +5,7 @@
 //! addresses, and all runs can be looked at. So the sets here are the smallest there are, however many buffers live.
 
 use crate::buffer::Buffer;
+use crate::circular::Laid;
 use crate::holes::{self, Hole, Region};
 use crate::ledger::Ledger;
 use crate::maps::AddressMap;
@@ -98,7 +99,8 @@ impl<'a> Snapshot<'a> {
             return self.address_map(place, space);
         }
         let Bank { base_address, bank_size_bytes, .. } = state.bank(buffer_type)?;
-        let region = Region { start: (*base_address)?, end: (*base_address)?.saturating_add(*bank_size_bytes) };
+        let region =
+            Region { start: (*base_address)?, end: (*base_address)?.saturating_add(*bank_size_bytes) };
         let (holes, is_sound) = holes::sweep(region, &Owners::default());
         Some(AddressMap {
             place,
@@ -182,8 +184,7 @@ impl<'a, 'b> Runs<'a, 'b> {
         let owners = &self.owners[run.from..run.to];
         let end = run.hole.address + run.hole.bytes;
         let is_elsewhere = |hole: &&Hole| hole.address >= end || hole.address < run.hole.address;
-        let mut rooms: Vec<u64> =
-            self.map.holes.iter().filter(is_elsewhere).map(|hole| hole.bytes).collect();
+        let mut rooms: Vec<u64> = self.map.holes.iter().filter(is_elsewhere).map(|hole| hole.bytes).collect();
         let mut sizes: Vec<u64> = owners.iter().map(|owner| owner.end - owner.start).collect();
         sizes.sort_unstable_by_key(|bytes| Reverse(*bytes));
         let mut finds_room = |bytes: &u64| {
@@ -208,6 +209,13 @@ impl<'a> Snapshot<'a> {
         let owners = space.into_iter().flat_map(|space| space.owners.iter());
         let below = owners.take_while(|owner| owner.start < end);
         below.filter_map(|owner| ledger.slots.get(owner.slot)).collect()
+    }
+
+    /// Where a program was launched, and the highest end of its circular buffers there. None if it announced none that
+    /// take memory of their own.
+    pub fn program_end(&self, program: u64) -> Option<(Place, Address)> {
+        let program = self.ledger().circular.program(program)?;
+        Some((program.place()?, program.laid.iter().filter_map(Laid::own_end).max()?))
     }
 
     /// The lowest L1 buffer of a place.

@@ -21,7 +21,12 @@ fn allocator() -> Line {
         bank_size_bytes: UNITS * UNIT,
         base_address: Some(BASE),
     };
-    Line::Allocator(Allocator { allocator: 1, mesh_id: 0, bank_rounding_bytes: Some(UNIT), banks: vec![bank] })
+    Line::Allocator(Allocator {
+        allocator: 1,
+        mesh_id: 0,
+        bank_rounding_bytes: Some(UNIT),
+        banks: vec![bank],
+    })
 }
 
 fn alloc(n: u64, at: u64, units: u64) -> Line {
@@ -37,7 +42,7 @@ fn alloc(n: u64, at: u64, units: u64) -> Line {
         n_cores: None,
         cores: None,
         unique_id: Some(n),
-        owns_data: true,
+        owns_data: Some(true),
         hooked: false,
     };
     line(n, Event::Alloc(alloc))
