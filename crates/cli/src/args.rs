@@ -196,6 +196,9 @@ pub struct L1 {
     /// The instant [default: when the room was least]
     #[arg(long, value_name = "INSTANT")]
     pub at: Option<String>,
+    /// When a program was refused last because its buffers clash with L1 buffers, and why
+    #[arg(long, conflicts_with = "at")]
+    pub clash: bool,
     /// How many groups of cores, programs and buffers to list, 0 for all
     #[arg(short, long, value_name = "N", default_value_t = 10)]
     pub num_largest: usize,

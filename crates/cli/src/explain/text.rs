@@ -95,7 +95,6 @@ impl Page<'_> {
             Some(n) => format!("{} on {}", request.layout, render::count(n.into(), "core")),
             None => request.layout.to_string(),
         };
-        let exact = |bytes: u64| format!("{} ({bytes} B)", render::bytes(bytes));
         writeln!(
             out,
             "  needed      {} in each bank: {spread}, pages of {pages}",
@@ -226,11 +225,11 @@ impl Page<'_> {
         writeln!(out)?;
         let whose = if clashing.clash.is_dataflow { "dataflow buffers" } else { "circular buffers" };
         let end = match (clashing.region_end, clashing.known) {
-            (Some(end), Known::Exactly) => format!("{end:#x}"),
-            (Some(end), _) => format!("{end:#x} at most: so far it had room when it ran"),
-            (None, _) => "size not reported by the runtime".into(),
+            (Some(end), Known::Exactly) => format!(" up to {end:#x}"),
+            (Some(end), _) => format!(" up to {end:#x} at most: so much room there was when it ran"),
+            (None, _) => ", size not reported by the runtime".into(),
         };
-        writeln!(out, "  from below  {whose} up to {end}")?;
+        writeln!(out, "  from below  {whose}{end}")?;
         if let Some(lowest) = clashing.lowest {
             let n = clashing.blocking.len() as u64;
             let n = if clashing.known == Known::NotAtAll { String::new() } else { below(n) };
@@ -238,7 +237,7 @@ impl Page<'_> {
         }
         if let Some(short) = clashing.short_bytes() {
             let at_most = if clashing.known == Known::Exactly { "" } else { " at most" };
-            writeln!(out, "  short by    {} ({short} B){at_most}, on each core", render::bytes(short))?;
+            writeln!(out, "  short by    {}{at_most}, on each core", exact(short))?;
         }
         if !clashing.cores.is_empty() {
             writeln!(out, "  cores       {}", render::cut(&render::cores(&clashing.cores), 60))?;
@@ -252,11 +251,12 @@ impl Page<'_> {
     fn ran(&self, clashing: &Clashing<'_>, out: &mut dyn Write) -> io::Result<()> {
         let Some(ran) = clashing.ran else { return Ok(()) };
         let when = render::moment(ran.at, self.header);
-        let lowest = match ran.lowest {
-            Some(lowest) => format!("L1 buffers went down to {lowest:#x}"),
-            None => "there was no L1 buffer".into(),
+        let Some(before) = ran.lowest else {
+            return writeln!(out, "  reused      it ran at {when}, when there was no L1 buffer");
         };
-        writeln!(out, "  reused      the same program ran at {when}, when {lowest}")
+        let more = clashing.lowest.and_then(|lowest| before.checked_sub(lowest)).filter(|bytes| *bytes > 0);
+        let more = more.map_or(String::new(), |bytes| format!(": {} more room", render::bytes(bytes)));
+        writeln!(out, "  reused      it ran at {when}, when L1 buffers went down to {before:#x}{more}")
     }
 
     fn circular_buffers(&self, all: &[LaidOut<'_>], out: &mut dyn Write) -> io::Result<()> {
@@ -294,6 +294,12 @@ impl Page<'_> {
         writeln!(out, "{}", paint(Tone::Good, &text))?;
         self.buffers(&clashing.blocking, out)
     }
+}
+
+/// A size, and the same to the byte.
+fn exact(bytes: u64) -> String {
+    let (scaled, exact) = (render::bytes(bytes), format!("{bytes} B"));
+    if scaled == exact || scaled == bytes.to_string() { scaled } else { format!("{scaled} ({exact})") }
 }
 
 fn below(n: u64) -> String {
@@ -343,7 +349,9 @@ fn clash_verdict(clashing: &Clashing<'_>) -> String {
         (Some(short), _) => {
             format!("CLASH: by {} at most, which is what L1 buffers took since it ran", render::bytes(short))
         }
-        (None, Known::NotAtAll) => "CLASH: by how much is not known, size not reported by the runtime".into(),
+        (None, Known::NotAtAll) => {
+            "CLASH: nobody knows by how much, the runtime does not report these sizes".into()
+        }
         (None, _) => "REFUSED FOR ANOTHER REASON: its buffers end below the lowest L1 buffer".into(),
     }
 }
