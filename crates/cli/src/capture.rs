@@ -89,19 +89,27 @@ impl Capture {
     /// The next line of one of these kinds. The lines between are looked at only as far as to their kind, with which
     /// every line begins.
     pub fn next_of_kind(&mut self, kinds: &[&str]) -> Result<Option<Line>, CaptureError> {
+        if self.seek(kinds)?.is_none() {
+            return Ok(None);
+        }
+        // A torn last line is no line.
+        self.lines.parse().map(Some).or_else(|error| match self.is_torn {
+            true => Ok(None),
+            false => Err(self.error(Problem::Line(error))),
+        })
+    }
+
+    /// Which of these kinds the next line of one of them has.
+    pub fn seek<'a>(&mut self, kinds: &[&'a str]) -> Result<Option<&'a str>, CaptureError> {
         loop {
             let end = self.lines.advance().map_err(|problem| self.error(problem))?;
             if end == LineEnd::Nothing {
                 return Ok(None);
             }
-            if !kinds.iter().any(|kind| is_of_kind(&self.lines.line, kind)) {
-                continue;
+            self.is_torn |= end == LineEnd::Torn;
+            if let Some(kind) = kinds.iter().find(|kind| is_of_kind(&self.lines.line, kind)) {
+                return Ok(Some(*kind));
             }
-            return match self.lines.parse() {
-                Ok(line) => Ok(Some(line)),
-                Err(_) if end == LineEnd::Torn => Ok(None),
-                Err(error) => Err(self.error(Problem::Line(error))),
-            };
         }
     }
 

@@ -52,7 +52,7 @@ pub fn find(path: &Path, selection: &Selection, wanted: Wanted) -> anyhow::Resul
 }
 
 /// The refusals that were recorded.
-pub fn recorded(path: &Path) -> anyhow::Result<Vec<Found>> {
+fn recorded(path: &Path) -> anyhow::Result<Vec<Found>> {
     let (mut capture, mut found) = (Capture::open(path)?, Vec::new());
     while let Some(line) = capture.next_of_kind(&["failure"])? {
         if let Line::Event(stamp, Event::Failure(failure)) = line {
@@ -60,6 +60,18 @@ pub fn recorded(path: &Path) -> anyhow::Result<Vec<Found>> {
         }
     }
     Ok(found)
+}
+
+/// How many refusals are in a capture, and whether the last of them was the last word: nothing was allocated or
+/// launched after it.
+pub fn last_word(path: &Path) -> anyhow::Result<(usize, bool)> {
+    let mut capture = Capture::open(path)?;
+    let (mut n_failures, mut is_last_word) = (0, false);
+    while let Some(kind) = capture.seek(&["failure", "alloc", "program_run"])? {
+        is_last_word = kind == "failure";
+        n_failures += usize::from(is_last_word);
+    }
+    Ok((n_failures, is_last_word))
 }
 
 /// The clashes of a capture that has none recorded: a program was launched, or its circular buffers were laid out, while
@@ -237,7 +249,7 @@ impl Samples {
 
     fn add(&mut self, at: Moment, value: u64) {
         self.last = Some((at, value));
-        if self.n_seen % (1 << self.thinned) == 0 {
+        if self.n_seen.is_multiple_of(1 << self.thinned) {
             self.samples.push((at, value));
         }
         self.n_seen += 1;

@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{Bench, FOOTER, MESH, capture, event};
+use support::{Bench, FOOTER, MESH, Outcome, capture, event};
 
 const ALLOCATOR: &str = concat!(
     r#"{"kind":"allocator","allocator":5,"mesh_id":0,"bank_rounding_bytes":10,"banks":[{"type":"DRAM","#,
@@ -258,6 +258,54 @@ fn filters_choose_among_the_refusals() {
     let unknown = bench.run(["oom", "--failure", "6", "run.jsonl"]);
     assert_eq!(unknown.code, 2);
     assert!(unknown.stderr.contains("there is no failure 6; there are 5"), "{}", unknown.stderr);
+}
+
+/// Runs a command that leaves this capture and ends with this status; gives what is said about it.
+fn said_by_run(events: &[String], status: &str) -> Vec<String> {
+    let bench = Bench::new();
+    bench.write("sample", stream(events));
+    let mut command = bench.command();
+    let script = format!("cp sample out/p.7.jsonl; exit {status}");
+    command.args(["run", "-o", "out", "--", "sh", "-c", &script]).env("TT_MEMTRACE_LIB", bench.library());
+    let outcome = Outcome::of(command.output().unwrap());
+    assert_eq!((outcome.code.to_string().as_str(), outcome.stdout.as_str()), (status, ""));
+    outcome.stderr.lines().map(|line| line.strip_prefix("tt-memtrace: ").unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_run_that_ends_with_a_refusal_explains_it() {
+    let mut many = events();
+    many.truncate(10);
+    let said = said_by_run(&many, "1");
+    let verdict = said.iter().position(|line| line.starts_with("FRAGMENTED: ")).unwrap();
+    assert!(said[verdict - 1].contains("failure 1 of 1"), "{said:#?}");
+    assert!(said.iter().any(|line| line.starts_with("to make it fit, free 1 buffer")), "{said:#?}");
+    assert_eq!(said.last().unwrap(), "next: tt-memtrace oom out");
+    // Deallocations and the close that follow are how a program ends.
+    many.extend([dealloc(8, "DRAM", 2000, 2), event("close", 9, ",\"mesh_id\":0")]);
+    assert!(said_by_run(&many, "1").iter().any(|line| line.starts_with("FRAGMENTED: ")));
+    // Without a failure of the command it is its own business.
+    let quiet = said_by_run(&many, "0");
+    assert!(quiet.iter().all(|line| !line.contains("FRAGMENTED") && !line.contains("refus")), "{quiet:#?}");
+}
+
+#[test]
+fn a_run_that_went_on_after_a_refusal_only_says_so() {
+    let mut went_on = events();
+    went_on.truncate(13);
+    let said = said_by_run(&went_on, "3");
+    assert_eq!(said[said.len() - 2], "out/p.7.jsonl: 1 refusal of memory, the program went on");
+    assert_eq!(said[said.len() - 1], "next: tt-memtrace oom out");
+}
+
+#[test]
+fn the_explanation_of_a_run_is_at_most_30_lines() {
+    let mut clashes = events()[..3].to_vec();
+    clashes.extend((1..=40).map(|n| alloc(n, "DRAM", 100 * n, 60 + n % 30)));
+    clashes.push(refused(41, "DRAM", "9900"));
+    let said = said_by_run(&clashes, "1");
+    let start = said.iter().position(|line| line.contains("failure 1 of 1")).unwrap();
+    assert!((10..=30).contains(&(said.len() - start)), "{said:#?}");
 }
 
 #[test]

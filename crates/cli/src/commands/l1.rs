@@ -32,7 +32,7 @@ enum Moment {
     /// As it was asked for; and whether that was when the room was least.
     Instant(Replay, bool),
     /// When a program was refused, or at the end if none was.
-    Clash(Refused),
+    Clash(Box<Refused>),
 }
 
 impl AsRef<Replay> for Moment {
@@ -45,7 +45,7 @@ impl AsRef<Replay> for Moment {
 }
 
 fn at_clash(path: &Path, selection: &Selection) -> anyhow::Result<Moment> {
-    Ok(Moment::Clash(failures::replay_to(path, selection, Wanted::Clashes, None)?))
+    Ok(Moment::Clash(Box::new(failures::replay_to(path, selection, Wanted::Clashes, None)?)))
 }
 
 /// Without an instant: to the end of the interval, or to when the room was least.
