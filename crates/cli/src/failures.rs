@@ -136,6 +136,21 @@ pub struct Refused {
     pub ran: Option<Ran>,
     /// The last launch of another program on that place.
     pub launch_before: Option<Launch>,
+    /// The marks before it, and where they are.
+    marks: Vec<(u64, String)>,
+}
+
+impl Refused {
+    /// Whether the program named any moment before the refusal.
+    pub fn has_marks(&self) -> bool {
+        !self.marks.is_empty()
+    }
+
+    /// The last mark before an event.
+    pub fn mark_before(&self, n: u64) -> Option<&str> {
+        let later = self.marks.partition_point(|(mark, _)| *mark < n);
+        Some(self.marks[..later].last()?.1.as_str())
+    }
 }
 
 impl AsRef<Replay> for Refused {
@@ -167,8 +182,8 @@ pub fn replay_to(
         }
         Ok(if stamp.n >= end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    let History { growth, ran, launch_before, .. } = history;
-    Ok(Refused { replay, n_failures, number, found, growth: growth.all(), ran, launch_before })
+    let History { growth, ran, launch_before, marks, .. } = history;
+    Ok(Refused { replay, n_failures, number, found, growth: growth.all(), ran, launch_before, marks })
 }
 
 /// What happened before a refusal and matters for it.
@@ -178,6 +193,7 @@ struct History {
     growth: Samples,
     ran: Option<Ran>,
     launch_before: Option<Launch>,
+    marks: Vec<(u64, String)>,
     /// A launch of the program that may still turn out to be refused, and its thread.
     launched: Option<(Ran, u32)>,
 }
@@ -190,11 +206,14 @@ impl History {
             None => (None, None),
         };
         let growth = Samples::default();
-        Self { memory, program, growth, ran: None, launch_before: None, launched: None }
+        Self { memory, program, growth, ran: None, launch_before: None, marks: Vec::new(), launched: None }
     }
 
     fn note(&mut self, stamp: Stamp, event: &Event, snapshot: Snapshot<'_>) {
         let Some((place, buffer_type)) = self.memory else { return };
+        if let Event::Mark { name } = event {
+            self.marks.push((stamp.n, name.clone()));
+        }
         let concerns = match event {
             Event::Alloc(alloc) => alloc.place == place && alloc.buffer_type == buffer_type,
             Event::Dealloc(gone) => {

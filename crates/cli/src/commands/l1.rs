@@ -30,7 +30,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
 /// A capture at a moment.
 enum Moment {
     /// As it was asked for; and whether that was when the room was least.
-    Instant(Replay, bool),
+    Instant(Box<Replay>, bool),
     /// When a program was refused, or at the end if none was.
     Clash(Box<Refused>),
 }
@@ -59,7 +59,7 @@ fn replay_to(path: &Path, at: Option<&Instant>, selection: &Selection) -> anyhow
         let n = if let Line::Event(stamp, _) = line { stamp.n } else { 0 };
         Ok(if n >= end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    Ok(Moment::Instant(replay, is_least))
+    Ok(Moment::Instant(Box::new(replay), is_least))
 }
 
 /// The event at which the room was least. Of chips that came to the same, the last: a program lays out its circular

@@ -6,7 +6,7 @@ use crate::json::{self, int, mesh_id, moment, optional, with};
 use crate::memories;
 use serde_json::{Value, json};
 use tt_memtrace_ledger::{Buffer, LaidOut, Refusal, Snapshot, Verdict, Way};
-use tt_memtrace_wire::{Header, Range};
+use tt_memtrace_wire::Range;
 
 /// The refusal at which the replay stopped; null if there was none.
 pub fn of(refused: &Refused) -> Value {
@@ -14,7 +14,7 @@ pub fn of(refused: &Refused) -> Value {
     let (header, snapshot, found) = (&refused.replay.header, explanation.snapshot, explanation.found);
     let (allocation, clash) = match &explanation.what {
         What::Allocation(of) => (self::allocation(of, refused, snapshot), Value::Null),
-        What::Clash(of) => (Value::Null, self::clash(of, snapshot, header)),
+        What::Clash(of) => (Value::Null, self::clash(of, refused, snapshot)),
     };
     let launch = explanation.last_launch;
     json!({
@@ -37,7 +37,7 @@ fn allocation(of: &Allocation<'_>, refused: &Refused, snapshot: Snapshot<'_>) ->
     let refusal = of.refusal.as_ref();
     let growth = refused.growth.iter();
     let growth = growth.map(|(at, held)| json!({"at": moment(*at, header), "held_bytes": int(*held)}));
-    let way = |way: Option<&Way<'_>>| way.map(|way| self::way(way, snapshot, header));
+    let way = |way: Option<&Way<'_>>| way.map(|way| self::way(way, refused, snapshot));
     json!({
         "type": request.buffer_type.to_string(),
         "layout": request.layout.to_string(),
@@ -49,7 +49,7 @@ fn allocation(of: &Allocation<'_>, refused: &Refused, snapshot: Snapshot<'_>) ->
         "needed_bytes": optional(refusal.map(|refusal| refusal.needed_bytes)),
         "short_bytes": optional(refusal.map(|refusal| refusal.short_bytes)),
         "memory": refusal.map(|refusal| memories::json(&refusal.map, snapshot, header)),
-        "holders": of.holders.iter().map(|of| holder(of, header)).collect::<Vec<_>>(),
+        "holders": of.holders.iter().map(|of| holder(of, refused)).collect::<Vec<_>>(),
         "growth": growth.collect::<Vec<_>>(),
         "fewest": way(refusal.and_then(|refusal| refusal.fewest.as_ref())),
         "least": way(refusal.and_then(|refusal| refusal.least.as_ref())),
@@ -65,7 +65,8 @@ fn verdict(refusal: &Refusal<'_>) -> &'static str {
     }
 }
 
-fn holder(holder: &Holder, header: &Header) -> Value {
+fn holder(holder: &Holder, refused: &Refused) -> Value {
+    let header = &refused.replay.header;
     json!({
         "n_buffers": int(holder.n),
         "bank_bytes": int(holder.bank_bytes),
@@ -75,19 +76,20 @@ fn holder(holder: &Holder, header: &Header) -> Value {
         "ctx": holder.ctx,
         "first": moment(holder.since.0, header),
         "last": moment(holder.since.1, header),
+        "mark": refused.mark_before(holder.since.0.n),
     })
 }
 
-fn way(way: &Way<'_>, snapshot: Snapshot<'_>, header: &Header) -> Value {
+fn way(way: &Way<'_>, refused: &Refused, snapshot: Snapshot<'_>) -> Value {
     json!({
         "bank_bytes": int(way.bank_bytes),
         "hole_bytes": int(way.hole.bytes),
         "can_be_moved": way.can_be_moved,
-        "buffers": buffers(&way.buffers, snapshot, header),
+        "buffers": buffers(&way.buffers, refused, snapshot),
     })
 }
 
-fn buffers(buffers: &[&Buffer], snapshot: Snapshot<'_>, header: &Header) -> Vec<Value> {
+fn buffers(buffers: &[&Buffer], refused: &Refused, snapshot: Snapshot<'_>) -> Vec<Value> {
     let buffer = |buffer: &&Buffer| {
         let alloc = &buffer.alloc;
         let more = json!({
@@ -95,14 +97,16 @@ fn buffers(buffers: &[&Buffer], snapshot: Snapshot<'_>, header: &Header) -> Vec<
             "layout": alloc.layout.to_string(),
             "class": buffer.class.to_string(),
             "ctx": buffer.since.ctx,
-            "since": moment(buffer.since.into(), header),
+            "since": moment(buffer.since.into(), &refused.replay.header),
+            "mark": refused.mark_before(buffer.since.n),
         });
         with(json::buffer(buffer, snapshot.chips_in_order(buffer.place())), more)
     };
     buffers.iter().map(buffer).collect()
 }
 
-fn clash(of: &Clashing<'_>, snapshot: Snapshot<'_>, header: &Header) -> Value {
+fn clash(of: &Clashing<'_>, refused: &Refused, snapshot: Snapshot<'_>) -> Value {
+    let header = &refused.replay.header;
     let known = match of.known {
         Known::Exactly => "exact",
         Known::AtMost => "upper_bound",
@@ -121,7 +125,7 @@ fn clash(of: &Clashing<'_>, snapshot: Snapshot<'_>, header: &Header) -> Value {
         "is_beyond_l1": of.is_beyond_l1(),
         "cores": ranges(&of.cores),
         "circular_buffers": of.circular_buffers.iter().map(circular_buffer).collect::<Vec<_>>(),
-        "blocking": buffers(&of.blocking, snapshot, header),
+        "blocking": buffers(&of.blocking, refused, snapshot),
         "ran": of.ran.as_ref().map(ran),
     })
 }

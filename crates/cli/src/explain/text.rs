@@ -150,13 +150,24 @@ impl Page<'_> {
                 holder.layout.to_string(),
                 since,
                 to,
+                self.mark_before(first.n),
             ]
         };
         let n_shown = self.extent.of(holders.len());
         writeln!(out)?;
-        let heads = [">held by", ">size each", ">per bank", "", "class", "layout", ">since", ">up to"];
+        let mark = self.mark_head();
+        let heads = [">held by", ">size each", ">per bank", "", "class", "layout", ">since", ">up to", mark];
         render::table(out, &heads, holders[..n_shown].iter().map(row).collect())?;
         more(holders.len() - n_shown, "kind", out)
+    }
+
+    /// The column for the last mark before a buffer was made, where the program set any.
+    fn mark_head(&self) -> &'static str {
+        if self.refused.has_marks() { "after mark" } else { "" }
+    }
+
+    fn mark_before(&self, n: u64) -> String {
+        render::cut(self.refused.mark_before(n).unwrap_or_default(), 40)
     }
 
     fn growth(&self, size: u64, out: &mut dyn Write) -> io::Result<()> {
@@ -211,10 +222,11 @@ impl Page<'_> {
                 buffer.class.to_string(),
                 buffer.alloc.layout.to_string(),
                 render::moment(buffer.since.into(), self.header),
+                self.mark_before(buffer.since.n),
             ]
         };
         let n_shown = self.extent.of(buffers.len());
-        let heads = [">address", ">size", ">per bank", "class", "layout", ">since"];
+        let heads = [">address", ">size", ">per bank", "class", "layout", ">since", self.mark_head()];
         render::table(out, &heads, buffers[..n_shown].iter().map(row).collect())?;
         more(buffers.len() - n_shown, "buffer", out)
     }
