@@ -4,6 +4,7 @@
 //! `track_deallocate` before it takes back, so the order of events is the order of the memory.
 
 use super::devices;
+use super::failures;
 use super::fields::{Buffer, Facts, Readers};
 use super::grid;
 use super::real::{Real, real};
@@ -24,7 +25,9 @@ extern "C-unwind" fn allocate_buffer(allocator: *mut c_void, buffer: *mut c_void
         real!(interposed::ALLOCATE_BUFFER as _);
     let Some(real) = REAL.get() else { return 0 };
     // SAFETY: the arguments are passed on as they came.
-    let address = unsafe { real(allocator, buffer) };
+    let ask = || unsafe { real(allocator, buffer) };
+    // SAFETY: the runtime calls us with a live allocator and a live buffer.
+    let address = failures::watch(ask, || unsafe { failures::record_allocation(allocator, buffer) });
     seen().served.set((buffer.cast_const(), allocator.cast_const()));
     address
 }

@@ -48,6 +48,11 @@ pub enum Verb {
         after_help = "Example: tt-memtrace check --no-leaks --peak-below dram=2GiB tt-memtrace-train.20260102-030405/"
     )]
     Check(Check),
+    /// Why was there no room for it, who holds the memory, and what would make it fit?
+    #[command(after_help = "Example: tt-memtrace oom tt-memtrace-train.20260102-030405/\n\n\
+        Explains refused allocations, and programs whose circular or dataflow buffers clash with L1 buffers,\n\
+        whether the program swallowed the exception or not.")]
+    Oom(Oom),
     /// Which events were recorded? Prints them as JSON lines
     #[command(after_help = "Example: tt-memtrace parse --kind alloc,dealloc run.jsonl | head")]
     Parse(Parse),
@@ -191,6 +196,9 @@ pub struct L1 {
     /// The instant [default: when the room was least]
     #[arg(long, value_name = "INSTANT")]
     pub at: Option<String>,
+    /// When a program was refused last because its buffers clash with L1 buffers, and why
+    #[arg(long, conflicts_with = "at")]
+    pub clash: bool,
     /// How many groups of cores, programs and buffers to list, 0 for all
     #[arg(short, long, value_name = "N", default_value_t = 10)]
     pub num_largest: usize,
@@ -232,6 +240,23 @@ pub struct Check {
     /// Also write the result as JUnit XML
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
+    /// What is shown.
+    #[command(flatten)]
+    pub filters: Filters,
+    /// The captures.
+    #[command(flatten)]
+    pub captures: Captures,
+}
+
+/// Options of `oom`.
+#[derive(clap::Args)]
+pub struct Oom {
+    /// Which of the refusals, counted from 1 [default: the last]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    pub failure: Option<usize>,
+    /// How many rows of each table, 0 for all
+    #[arg(short, long, value_name = "N", default_value_t = 10)]
+    pub num_largest: usize,
     /// What is shown.
     #[command(flatten)]
     pub filters: Filters,

@@ -100,6 +100,33 @@ impl Capture {
         }
     }
 
+    /// The next line of one of these kinds. The lines between are looked at only as far as to their kind, with which
+    /// every line begins.
+    pub fn next_of_kind(&mut self, kinds: &[&str]) -> Result<Option<Line>, CaptureError> {
+        if self.seek(kinds)?.is_none() {
+            return Ok(None);
+        }
+        // A torn last line is no line.
+        self.lines.parse().map(Some).or_else(|error| match self.is_torn {
+            true => Ok(None),
+            false => Err(self.error(Problem::Line(error))),
+        })
+    }
+
+    /// Which of these kinds the next line of one of them has.
+    pub fn seek<'a>(&mut self, kinds: &[&'a str]) -> Result<Option<&'a str>, CaptureError> {
+        loop {
+            let end = self.lines.advance().map_err(|problem| self.error(problem))?;
+            if end == LineEnd::Nothing {
+                return Ok(None);
+            }
+            self.is_torn |= end == LineEnd::Torn;
+            if let Some(kind) = kinds.iter().find(|kind| is_of_kind(&self.lines.line, kind)) {
+                return Ok(Some(*kind));
+            }
+        }
+    }
+
     fn error(&self, problem: Problem) -> CaptureError {
         CaptureError { path: self.path.clone(), line: Some(self.lines.number), problem }
     }
@@ -119,6 +146,11 @@ fn claims_newer_major(line: &[u8]) -> bool {
     let Ok(header) = serde_json::from_slice::<serde_json::Value>(line) else { return false };
     let version = header["version"].as_str().and_then(tt_memtrace_wire::Version::parse);
     header["schema"] == version::SCHEMA && version.is_some_and(|version| !version.is_readable())
+}
+
+fn is_of_kind(line: &[u8], kind: &str) -> bool {
+    let rest = line.strip_prefix(b"{\"kind\":\"").and_then(|rest| rest.strip_prefix(kind.as_bytes()));
+    rest.is_some_and(|rest| rest.starts_with(b"\""))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

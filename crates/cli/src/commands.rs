@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod l1;
 mod leaks;
+mod oom;
 mod parse;
 mod recover;
 mod run;
@@ -26,6 +27,7 @@ pub fn run(verb: Verb) -> anyhow::Result<u8> {
         Verb::Snapshot(snapshot) => snapshot::run(&snapshot, out),
         Verb::L1(l1) => l1::run(&l1, out),
         Verb::Check(check) => check::run(&check, out),
+        Verb::Oom(oom) => oom::run(&oom, out),
         Verb::Parse(parse) => parse::run(&parse, out),
         Verb::Recover(recover) => recover::run(&recover, out),
         Verb::Doctor(doctor) => doctor::run(&doctor, out),

@@ -7,6 +7,8 @@ mod capture;
 mod commands;
 mod doubts;
 mod exit;
+mod explain;
+mod failures;
 mod figures;
 mod filters;
 mod follow;

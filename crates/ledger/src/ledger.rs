@@ -176,6 +176,11 @@ impl Ledger {
         self.n_dropped
     }
 
+    /// In what multiples an allocator gives out a bank, if it told.
+    pub(crate) fn rounding(&self, allocator: u64) -> Option<u64> {
+        self.roundings.get(&allocator).copied().flatten()
+    }
+
     fn event(&mut self, stamp: Stamp, event: &Event) -> Effect {
         match event {
             Event::Alloc(alloc) if alloc.hooked => {
@@ -219,8 +224,9 @@ impl Ledger {
                 self.places.n_uses += 1;
                 Effect::Nothing
             }
-            // What is loaded over time is not what a core holds: kernels are no memory here.
-            Event::Fork { .. }
+            // A refusal changes nothing, and what is loaded over time is not what a core holds: kernels are no memory here.
+            Event::Failure(_)
+            | Event::Fork { .. }
             | Event::KernelLoad(_)
             | Event::KernelUnload { .. }
             | Event::PhaseBegin { .. }
@@ -231,8 +237,7 @@ impl Ledger {
 
     fn alloc(&mut self, stamp: Stamp, alloc: &Alloc) -> Effect {
         let place = self.places.find_or_add(alloc.place);
-        let rounding =
-            alloc.allocator.and_then(|allocator| self.roundings.get(&allocator).copied().flatten());
+        let rounding = alloc.allocator.and_then(|allocator| self.rounding(allocator));
         let rounding = rounding.or(self.places.places[place].rounding);
         let facts = self.facts(place, stamp.tid);
         let class = self.rules.class(alloc, facts, self.ops.are_recorded);

@@ -2,7 +2,9 @@
 //! first bytes and people can read a column.
 
 use crate::SweepCause;
-use crate::event::{Alloc, CbAlloc, CbDealloc, Dealloc, Event, Kernel, Place, Stamp};
+use crate::event::{
+    Alloc, CbAlloc, CbDealloc, Clash, Dealloc, Event, Failure, Kernel, Place, Request, Stamp,
+};
 use crate::json::Object;
 use crate::line::{Allocator, Cores, Device, Ending, Footer, Header, Line, Mesh, Recovery};
 use crate::version::SCHEMA;
@@ -158,6 +160,7 @@ fn event_line(stamp: Stamp, event: &Event, out: &mut Vec<u8>) {
             }
         }
         Event::OpEnd | Event::PhaseEnd => {}
+        Event::Failure(failure) => failure_fields(&mut o, failure),
         Event::Lost(lost) => o.number("dropped", lost.dropped),
     }
     o.end_line();
@@ -212,6 +215,29 @@ fn kernel_fields(o: &mut Object<'_>, kernel: &Kernel) {
     o.optional("program", kernel.program);
     o.number("size_bytes", kernel.size_bytes);
     o.number("n_cores", kernel.n_cores);
+}
+
+fn failure_fields(o: &mut Object<'_>, failure: &Failure) {
+    o.text("failure", failure.name());
+    o.place(Some(failure.place()));
+    match failure {
+        Failure::Allocation(request) => request_fields(o, request),
+        Failure::Clash(Clash { program, figures, .. }) => {
+            o.optional("program", *program);
+            o.optional("region_end", figures.map(|figures| figures.region_end));
+            o.optional("lowest_address", figures.map(|figures| figures.lowest_address));
+        }
+    }
+}
+
+fn request_fields(o: &mut Object<'_>, request: &Request) {
+    o.optional("allocator", request.allocator);
+    o.text("type", &request.buffer_type.to_string());
+    o.text("layout", &request.layout.to_string());
+    o.number("size_bytes", request.size_bytes);
+    o.number("page_size_bytes", request.page_size_bytes);
+    o.optional("per_bank_bytes", request.per_bank_bytes);
+    o.optional("n_cores", request.n_cores.map(u64::from));
 }
 
 fn name_in<T: PartialEq>(all: &[(T, &'static str)], value: T) -> &'static str {

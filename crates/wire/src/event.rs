@@ -342,6 +342,77 @@ pub enum TraceStep {
     Release,
 }
 
+/// An allocation that the runtime refused: what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// On which chips.
+    pub place: Place,
+    /// The allocator that refused.
+    pub allocator: Option<u64>,
+    /// The memory it was to be in.
+    pub buffer_type: BufferType,
+    /// How it was to be spread.
+    pub layout: BufferLayout,
+    /// Logical bytes on one chip, without padding.
+    pub size_bytes: u64,
+    /// Bytes of one page.
+    pub page_size_bytes: u64,
+    /// Bytes in each bank, aligned to pages but not yet rounded by the allocator; absent if it has no such bank.
+    pub per_bank_bytes: Option<u64>,
+    /// On how many cores a sharded buffer was to reside.
+    pub n_cores: Option<u32>,
+}
+
+/// A program that the runtime refused to launch, because its buffers and the L1 buffers meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clash {
+    /// On which chips.
+    pub place: Place,
+    /// Whether its dataflow buffers clash; else its circular buffers.
+    pub is_dataflow: bool,
+    /// The runtime's number of the program, if it is known.
+    pub program: Option<u64>,
+    /// What the runtime's message says, if somebody told it.
+    pub figures: Option<ClashFigures>,
+}
+
+/// The figures of a clash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClashFigures {
+    /// The first address behind the program's buffers.
+    pub region_end: Address,
+    /// The lowest address of an L1 buffer.
+    pub lowest_address: Address,
+}
+
+/// What the runtime refused with an exception, whether the caller swallowed that or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// An allocation.
+    Allocation(Request),
+    /// A program's launch.
+    Clash(Clash),
+}
+
+impl Failure {
+    /// Where it happened.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Allocation(request) => request.place,
+            Self::Clash(clash) => clash.place,
+        }
+    }
+
+    /// The word for it in captures and outputs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Allocation(_) => "allocation",
+            Self::Clash(Clash { is_dataflow: false, .. }) => "circular_buffer_clash",
+            Self::Clash(Clash { is_dataflow: true, .. }) => "dataflow_buffer_clash",
+        }
+    }
+}
+
 /// Why an allocator gave up everything it held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SweepCause {
@@ -451,6 +522,8 @@ pub enum Event {
         /// The runtime's number of the trace.
         trace: u64,
     },
+    /// The runtime refused something with an exception.
+    Failure(Failure),
     /// Events were refused.
     Lost(Lost),
 }
@@ -478,6 +551,7 @@ impl Event {
             Self::Trace { step: TraceStep::Begin, .. } => "trace_begin",
             Self::Trace { step: TraceStep::End, .. } => "trace_end",
             Self::Trace { step: TraceStep::Release, .. } => "trace_release",
+            Self::Failure(_) => "failure",
             Self::Lost(_) => "lost",
         }
     }

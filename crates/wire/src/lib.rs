@@ -20,8 +20,8 @@ mod encode;
 mod json;
 
 pub use event::{
-    Address, Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, KernelKind, Lost,
-    Place, Stamp, SweepCause, TraceStep,
+    Address, Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event,
+    Failure, Kernel, KernelKind, Lost, Place, Request, Stamp, SweepCause, TraceStep,
 };
 pub use line::{
     Allocator, Bank, Cores, Device, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Recovery,

@@ -12,7 +12,8 @@
 //! allocations with a figure of unusual size, or of which nobody says who owns the memory.
 
 use crate::event::{
-    Alloc, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, Place, SweepCause, TraceStep,
+    Alloc, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event, Failure, Kernel, Place,
+    Request, SweepCause, TraceStep,
 };
 
 /// The 64-bit words of a record.
@@ -71,11 +72,13 @@ pub enum Kind {
     TraceEnd,
     /// The release of a trace.
     TraceRelease,
+    /// A refusal.
+    Failure,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers, with the names their lines carry.
-    pub const ALL: [(Self, &'static str); 20] = [
+    pub const ALL: [(Self, &'static str); 21] = [
         (Self::Alloc, "alloc"),
         (Self::Dealloc, "dealloc"),
         (Self::Retained, "retained"),
@@ -96,6 +99,7 @@ impl Kind {
         (Self::TraceBegin, "trace_begin"),
         (Self::TraceEnd, "trace_end"),
         (Self::TraceRelease, "trace_release"),
+        (Self::Failure, "failure"),
     ];
 
     fn from_number(number: u64) -> Option<Self> {
@@ -202,6 +206,8 @@ pub fn encode(event: &Event, ctx: u32, position: impl FnOnce(u64) -> Option<u64>
             };
             short(kind, 0, Some(*place), ctx, [*trace, 0, 0, 0]).into()
         }
+        Event::Failure(Failure::Allocation(request)) => encode_request(request, ctx),
+        Event::Failure(Failure::Clash(clash)) => encode_clash(clash, ctx).into(),
         // Losses are told by whoever reads the spool, never put into it.
         Event::OpEnd | Event::Lost(_) => short(Kind::OpEnd, 0, None, ctx, [0; 4]).into(),
     }
@@ -264,6 +270,40 @@ fn encode_wide_alloc(alloc: &Alloc, ctx: u32) -> Encoded<'static> {
     let more =
         [unique_id, alloc.allocator.unwrap_or(0), n_cores, buffer_type, layout, cores(alloc), is_silent, 0];
     Encoded { slot, tail: Tail::Slot(more) }
+}
+
+/// What a failure is, in word 6.
+mod refused {
+    pub const ALLOCATION: u64 = 0;
+    pub const CIRCULAR: u64 = 1;
+    pub const DATAFLOW: u64 = 2;
+}
+
+/// Refusals come seldom: two slots, figures of any size.
+fn encode_request(request: &Request, ctx: u32) -> Encoded<'static> {
+    let Request { place, allocator, buffer_type, layout, .. } = *request;
+    let payload = [
+        request.size_bytes,
+        request.per_bank_bytes.unwrap_or(0),
+        request.page_size_bytes,
+        refused::ALLOCATION,
+    ];
+    let flags = when(allocator.is_some(), flag::HAS_SECOND)
+        | when(request.n_cores.is_some(), flag::HAS_CORES)
+        | when(request.per_bank_bytes.is_some(), flag::HAS_ID);
+    let mut slot = short(Kind::Failure, flags, Some(place), ctx, payload);
+    slot[1] += 1 << 16;
+    let n_cores = u64::from(request.n_cores.unwrap_or(0));
+    let more = [allocator.unwrap_or(0), n_cores, number(buffer_type), u64::from(layout.number()), 0, 0, 0, 0];
+    Encoded { slot, tail: Tail::Slot(more) }
+}
+
+fn encode_clash(clash: &Clash, ctx: u32) -> Slot {
+    let Clash { place, is_dataflow, program, figures } = *clash;
+    let flags = when(program.is_some(), flag::HAS_ID) | when(figures.is_some(), flag::HAS_SECOND);
+    let (end, lowest) = figures.map_or((0, 0), |of| (of.region_end, of.lowest_address));
+    let which = if is_dataflow { refused::DATAFLOW } else { refused::CIRCULAR };
+    short(Kind::Failure, flags, Some(place), ctx, [end, lowest, program.unwrap_or(0), which])
 }
 
 /// The number of a set of cores; they begin at 1.
@@ -415,6 +455,7 @@ pub fn decode(slots: &[Slot], allocator: impl Fn(u64) -> Option<u64>) -> Option<
         Kind::TraceBegin => Event::Trace { step: TraceStep::Begin, place: place?, trace: a },
         Kind::TraceEnd => Event::Trace { step: TraceStep::End, place: place?, trace: a },
         Kind::TraceRelease => Event::Trace { step: TraceStep::Release, place: place?, trace: a },
+        Kind::Failure => Event::Failure(decode_failure(slots, place?, flags)?),
         Kind::Definition => return Some(Decoded::Definition(bytes(slots)?)),
     };
     Some(Decoded::Event(event, high(first[2])))
@@ -468,6 +509,31 @@ fn decode_alloc(
         alloc.allocator = Some(allocator(position)?);
     }
     Some(alloc)
+}
+
+fn decode_failure(slots: &[Slot], place: Place, flags: u64) -> Option<Failure> {
+    let [_, _, _, a, b, c, d, _] = *slots.first()?;
+    let has = |flag: u64| flags & flag != 0;
+    if d == refused::ALLOCATION {
+        let [allocator, n_cores, buffer_type, layout, ..] = *slots.get(1)?;
+        return Some(Failure::Allocation(Request {
+            place,
+            allocator: has(flag::HAS_SECOND).then_some(allocator),
+            buffer_type: low(buffer_type).into(),
+            layout: low(layout).into(),
+            size_bytes: a,
+            page_size_bytes: c,
+            per_bank_bytes: has(flag::HAS_ID).then_some(b),
+            n_cores: has(flag::HAS_CORES).then_some(low(n_cores)),
+        }));
+    }
+    let figures = ClashFigures { region_end: a, lowest_address: b };
+    Some(Failure::Clash(Clash {
+        place,
+        is_dataflow: d == refused::DATAFLOW,
+        program: has(flag::HAS_ID).then_some(c),
+        figures: has(flag::HAS_SECOND).then_some(figures),
+    }))
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -6,7 +6,8 @@ use tt_memtrace_wire::record::{
     encode_definition, kind_number, n_slots,
 };
 use tt_memtrace_wire::{
-    Alloc, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, Place, SweepCause, TraceStep, record::Kind,
+    Alloc, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event, Failure, Kernel, Place,
+    Request, SweepCause, TraceStep, record::Kind,
 };
 
 /// Numbers around every border between a narrow record and a wide one, and all others.
@@ -75,6 +76,42 @@ fn name() -> impl Strategy<Value = String> {
     ]
 }
 
+fn failure() -> impl Strategy<Value = Event> {
+    let request = (
+        place(),
+        prop::option::of(number()),
+        buffer_type(),
+        small(),
+        number(),
+        number(),
+        prop::option::of(number()),
+    );
+    let figures = prop::option::of((number(), number()));
+    prop_oneof![
+        (request, prop::option::of(any::<u32>())).prop_map(
+            |((place, allocator, buffer_type, layout, a, b, c), n_cores)| {
+                Event::Failure(Failure::Allocation(Request {
+                    place,
+                    allocator,
+                    buffer_type,
+                    layout: layout.into(),
+                    size_bytes: a,
+                    page_size_bytes: b,
+                    per_bank_bytes: c,
+                    n_cores,
+                }))
+            }
+        ),
+        (place(), any::<bool>(), prop::option::of(number()), figures).prop_map(
+            |(place, is_dataflow, program, figures)| {
+                let figures =
+                    figures.map(|(region_end, lowest_address)| ClashFigures { region_end, lowest_address });
+                Event::Failure(Failure::Clash(Clash { place, is_dataflow, program, figures }))
+            }
+        ),
+    ]
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let cause = prop_oneof![Just(SweepCause::Call), Just(SweepCause::Close), Just(SweepCause::Exit)];
     let step = prop::sample::select(vec![TraceStep::Begin, TraceStep::End, TraceStep::Release]);
@@ -126,6 +163,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (place(), prop::option::of(number()))
             .prop_map(|(place, program)| Event::KernelUnload { place, program }),
         1 => (step, place(), number()).prop_map(|(step, place, trace)| Event::Trace { step, place, trace }),
+        1 => failure(),
     ]
 }
 

@@ -68,6 +68,42 @@ fn cb_alloc() -> impl Strategy<Value = Event> {
     )
 }
 
+fn failure() -> impl Strategy<Value = Event> {
+    let request = (
+        place(),
+        prop::option::of(number()),
+        buffer_type(),
+        0..6_u32,
+        number(),
+        number(),
+        prop::option::of(number()),
+    );
+    let figures = prop::option::of((number(), number()));
+    prop_oneof![
+        (request, prop::option::of(any::<u32>())).prop_map(
+            |((place, allocator, buffer_type, layout, a, b, c), n_cores)| {
+                Event::Failure(Failure::Allocation(Request {
+                    place,
+                    allocator,
+                    buffer_type,
+                    layout: layout.into(),
+                    size_bytes: a,
+                    page_size_bytes: b,
+                    per_bank_bytes: c,
+                    n_cores,
+                }))
+            }
+        ),
+        (place(), any::<bool>(), prop::option::of(number()), figures).prop_map(
+            |(place, is_dataflow, program, figures)| {
+                let figures =
+                    figures.map(|(region_end, lowest_address)| ClashFigures { region_end, lowest_address });
+                Event::Failure(Failure::Clash(Clash { place, is_dataflow, program, figures }))
+            }
+        ),
+    ]
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let cause = prop_oneof![Just(SweepCause::Call), Just(SweepCause::Close), Just(SweepCause::Exit)];
     let step = prop_oneof![Just(TraceStep::Begin), Just(TraceStep::End), Just(TraceStep::Release)];
@@ -103,6 +139,7 @@ fn event() -> impl Strategy<Value = Event> {
         (place(), prop::option::of(number()))
             .prop_map(|(place, program)| Event::KernelUnload { place, program }),
         (step, place(), number()).prop_map(|(step, place, trace)| Event::Trace { step, place, trace }),
+        failure(),
         number().prop_map(|dropped| Event::Lost(Lost { dropped })),
     ]
 }
@@ -223,7 +260,7 @@ fn unknown_keys_are_ignored_and_unknown_kinds_are_named() {
         Line::parse(close),
         Ok(Line::Event(Stamp { n: 3, .. }, Event::Close { place: Place::Mesh(7) }))
     ));
-    assert_eq!(Line::parse(r#"{"kind":"failure","n":1}"#), Ok(Line::Unknown("failure".into())));
+    assert_eq!(Line::parse(r#"{"kind":"omen","n":1}"#), Ok(Line::Unknown("omen".into())));
 }
 
 #[test]

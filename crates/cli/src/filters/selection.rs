@@ -5,7 +5,7 @@ use crate::exit::Usage;
 use crate::instant::{self, Instant};
 use std::path::Path;
 use tt_memtrace_ledger::{Buffer, Effect, Snapshot};
-use tt_memtrace_wire::{Alloc, BufferType, CbAlloc, Event, Place, Range, Stamp};
+use tt_memtrace_wire::{Alloc, BufferType, CbAlloc, Event, Failure, Place, Range, Stamp};
 
 /// The events of `--between` in one capture: after the first number, up to the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,6 +123,17 @@ impl Selection {
             && self.has_place(alloc.place, snapshot)
     }
 
+    /// Whether a refusal is shown. A clash is one of circular buffers with L1 buffers.
+    pub fn has_failure(&self, failure: &Failure, snapshot: Snapshot<'_>) -> bool {
+        let has_memory = match failure {
+            Failure::Allocation(request) => {
+                self.has_type(request.buffer_type) && self.has_size(request.size_bytes)
+            }
+            Failure::Clash(_) => self.has_circular() || self.has_type(BufferType::L1),
+        };
+        has_memory && self.ids.is_none() && self.has_place(failure.place(), snapshot)
+    }
+
     /// Whether a circular buffer is shown. One whose cores were never defined may be on any.
     pub fn has_circular_buffer(&self, cb: &CbAlloc, snapshot: Snapshot<'_>) -> bool {
         self.has_circular()
@@ -190,6 +201,7 @@ impl Selection {
             (Event::CbDealloc(gone), _) => {
                 self.has_circular() && gone.place.is_none_or(|place| self.has_place(place, snapshot))
             }
+            (Event::Failure(failure), _) => self.has_failure(failure, snapshot),
             (Event::ProgramRun { place, .. }, _) => self.has_circular() && self.has_place(*place, snapshot),
             _ => false,
         }
