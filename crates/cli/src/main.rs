@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod anomalies;
 mod args;
 mod capture;
 mod commands;
@@ -25,6 +26,7 @@ mod replay;
 mod report;
 mod rules;
 mod sources;
+mod state;
 mod variables;
 
 use clap::Parser;
