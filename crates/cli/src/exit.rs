@@ -34,6 +34,18 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+/// There is nothing to ask: no server, or one that ended or does not understand.
+#[derive(Debug)]
+pub struct Unreachable(pub String);
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unreachable {}
+
 /// Writes one line about ourselves on stderr. If that fails there is nobody left to tell.
 pub fn say(message: impl fmt::Display) {
     let _ = writeln!(io::stderr().lock(), "tt-memtrace: {message}");
@@ -55,7 +67,7 @@ pub fn code(result: anyhow::Result<u8>) -> ExitCode {
         return OK.into(); // The reader has seen enough, as in `tt-memtrace parse X | head`.
     }
     say(format_args!("{error:#}"));
-    let is_unreadable = error.downcast_ref::<CaptureError>().is_some();
+    let is_unreadable = error.is::<CaptureError>() || error.is::<Unreachable>();
     if is_unreadable { UNREADABLE.into() } else { USAGE.into() }
 }
 

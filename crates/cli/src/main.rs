@@ -13,6 +13,7 @@ mod filters;
 mod instant;
 mod json;
 mod left;
+mod live;
 mod liveness;
 mod look;
 mod memories;
