@@ -41,7 +41,7 @@ impl View {
             return Vec::new();
         }
         let first = self.selected.min(processes.len().saturating_sub(1)).saturating_sub(n_shown - 1);
-        let is_wide = width >= WIDE;
+        let (is_wide, has_peaks) = (width >= WIDE, width >= 72);
         let mut columns = vec![
             Column { head: ">pid", is_sorted: self.sort == Sort::Order },
             "status".into(),
@@ -51,6 +51,10 @@ impl View {
             ">L1".into(),
             ">peak".into(),
         ];
+        if !has_peaks {
+            columns.truncate(4);
+            columns.push(">L1".into());
+        }
         if is_wide {
             let buffers = Column { head: ">buffers", is_sorted: self.sort == Sort::Count };
             columns.extend([
@@ -72,10 +76,10 @@ impl View {
                 process.status.clone(),
                 chip_list(&process.chips),
                 live("DRAM"),
-                peak("DRAM"),
-                live("L1"),
-                peak("L1"),
             ];
+            cells.extend(has_peaks.then(|| peak("DRAM")));
+            cells.push(live("L1"));
+            cells.extend(has_peaks.then(|| peak("L1")));
             if is_wide {
                 let n_buffers: u64 = process.memory.iter().map(|memory| memory.n_buffers).sum();
                 cells.extend([
