@@ -4,6 +4,7 @@
 
 mod args;
 mod capture;
+mod clock;
 mod commands;
 mod doubts;
 mod exit;
@@ -24,7 +25,9 @@ mod render;
 mod replay;
 mod report;
 mod rules;
+mod server;
 mod sources;
+mod state;
 mod variables;
 
 use clap::Parser;
