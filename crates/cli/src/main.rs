@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod anomalies;
 mod args;
 mod capture;
 mod clock;

@@ -32,13 +32,17 @@ pub struct Board {
 
 impl Board {
     /// Puts what a process holds now in the place of what it held when it was looked at last. A process's own peak is
-    /// one that the chip had at least.
-    pub fn settle(&mut self, share: &mut Share, ledger: &Ledger, is_lower_bound: bool) {
+    /// one that the chip had at least; of a child, what counts for its parent is left out, and no peak is known.
+    pub fn settle(&mut self, share: &mut Share, ledger: &Ledger, inherited: Option<&Share>, has_gaps: bool) {
         for totals in ledger.snapshot().chips() {
             for chip in totals.chips {
                 for of in &totals.types {
-                    let bytes = of.tally.bytes;
-                    self.put(share, (chip, of.buffer_type), bytes.live, bytes.peak, is_lower_bound);
+                    let key = (chip, of.buffer_type);
+                    let (live, peak) = (of.tally.bytes.live, of.tally.bytes.peak);
+                    let theirs = inherited.map(|inherited| inherited.get(&key).copied().unwrap_or(0));
+                    let live = live.saturating_sub(theirs.unwrap_or(0));
+                    let peak = if theirs.is_some() { live } else { peak };
+                    self.put(share, key, live, peak, has_gaps || theirs.is_some());
                 }
             }
         }
@@ -65,11 +69,6 @@ impl Board {
         share.clear();
     }
 
-    /// The sums of one memory type of one chip.
-    pub fn cell(&self, key: Key) -> Cell {
-        self.cells.get(&key).copied().unwrap_or_default()
-    }
-
     /// Every type of every chip that was ever used.
     pub fn cells(&self) -> impl Iterator<Item = (Key, Cell)> {
         self.cells.iter().map(|(key, cell)| (*key, *cell))
@@ -79,4 +78,17 @@ impl Board {
     pub fn set_baseline(&mut self, is_cleared: bool) {
         self.cells.values_mut().for_each(|cell| cell.baseline = if is_cleared { 0 } else { cell.live });
     }
+}
+
+/// What a process holds that its parent held when it forked.
+pub fn inherited(ledger: &Ledger) -> Share {
+    let snapshot = ledger.snapshot();
+    let mut share = Share::new();
+    for buffer in snapshot.buffers().filter(|buffer| buffer.is_inherited && snapshot.is_counted(buffer)) {
+        for chip in snapshot.chips_of(buffer.place()) {
+            let bytes = share.entry((*chip, buffer.alloc.buffer_type)).or_default();
+            *bytes = bytes.saturating_add(buffer.alloc.size_bytes);
+        }
+    }
+    share
 }

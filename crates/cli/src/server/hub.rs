@@ -1,8 +1,9 @@
 //! The processes that the server knows, and what they share. Every line that a process tells passes here, whichever
 //! protocol it speaks: into that process's ledger, into the sums of the chips, and past the observer.
 
-use super::board::Board;
+use super::board::{Board, inherited};
 use super::peer::Peer;
+use super::picture;
 use super::process::{AtFork, Process, ProcessInfo, ProcessState, Protocol, Retold, Status};
 use crate::clock::wall_ns;
 use crate::state::Note;
@@ -121,11 +122,11 @@ impl Hub {
         if let Some(found) = self.reenter(&header, &peer, protocol) {
             return found;
         }
-        let inherited = header.parent.as_ref().and_then(|parent| self.at_fork(&header, parent));
+        let parent = header.parent.as_ref().and_then(|parent| self.at_fork(&header, parent));
         let mut processes = lock(&self.processes);
         processes.n_known += 1;
         let info = ProcessInfo { id: processes.n_known, header, peer, protocol, since_wall_ns: wall_ns() };
-        let process = Arc::new(Process::new(info, inherited));
+        let process = Arc::new(Process::new(info, parent));
         processes.running.push(Arc::clone(&process));
         let mut state = process.lock();
         drop(processes);
@@ -152,8 +153,8 @@ impl Hub {
         Some((process, connection))
     }
 
-    /// What the parent of a forked child held at the fork.
-    fn at_fork(&self, child: &Header, parent: &Parent) -> Option<AtFork> {
+    /// The parent of a forked child, and what it held at the fork.
+    fn at_fork(&self, child: &Header, parent: &Parent) -> Option<(Arc<Process>, AtFork)> {
         let deadline = Instant::now() + FORK_PATIENCE;
         loop {
             let parents: Vec<Arc<Process>> = self.all().into_iter().rev().collect();
@@ -164,10 +165,12 @@ impl Hub {
                     continue;
                 }
                 let state = process.lock();
-                if let Some(ledger) = state.at_fork(parent.token) {
-                    return Some(ledger);
-                }
                 may_come |= !state.status.is_over();
+                let found = state.at_fork(parent.token);
+                drop(state);
+                if let Some(ledger) = found {
+                    return Some((process, ledger));
+                }
             }
             if !may_come || Instant::now() >= deadline {
                 return None;
@@ -258,15 +261,19 @@ impl Hub {
             End::Killed | End::Vanished => (Status::Killed, Conclusion::Death),
         };
         state.status = status;
-        state.retold = None;
         state.ledger.finish(conclusion);
-        state.ledger.forget_survivors();
+        state.last_word = Some(picture::process(process, state));
+        state.forget();
+        process.set_over();
         lock(&self.board).clear(&mut state.share);
     }
 
     fn settle(&self, process: &Process, state: &mut ProcessState) {
-        let has_gaps = state.has_gaps() || process.info.header.parent.is_some();
-        lock(&self.board).settle(&mut state.share, &state.ledger, has_gaps);
+        let has_gaps = state.has_gaps();
+        let ProcessState { ledger, share, inherited_share, .. } = state;
+        let inherited =
+            process.has_parent().then(|| &*inherited_share.get_or_insert_with(|| inherited(ledger)));
+        lock(&self.board).settle(share, ledger, inherited, has_gaps);
     }
 
     /// Keeps a note; `process` 0 stands for all.
@@ -346,11 +353,11 @@ impl Batch<'_> {
             if matches!(effect, Effect::Swept(_)) {
                 state.ledger.forget_survivors();
             }
+            if may_end_inherited(&effect) {
+                state.inherited_share = None;
+            }
         }
         self.hub.observer.line(&self.process.info, line, &effect, &state.ledger);
-        if let Effect::Odd(what) = effect {
-            self.hub.note(self.process.info.id, what.kind().replace('_', " "));
-        }
     }
 
     /// A line that this version cannot read is passed over; the first one is noted.
@@ -380,6 +387,20 @@ impl Batch<'_> {
     /// The process said that it dropped so many events in all.
     pub fn set_dropped(&mut self, n_dropped: u64) {
         self.state.n_dropped = self.state.n_dropped.max(n_dropped);
+    }
+}
+
+/// Whether a buffer that a child inherited may have ended by that.
+fn may_end_inherited(effect: &Effect) -> bool {
+    match effect {
+        Effect::Closed(ended) | Effect::Replaced(ended) => ended.buffer.is_inherited,
+        Effect::Swept(_) | Effect::Odd(_) => true,
+        Effect::Nothing
+        | Effect::Opened
+        | Effect::Merged
+        | Effect::Retained
+        | Effect::Expected
+        | Effect::Circular(_) => false,
     }
 }
 

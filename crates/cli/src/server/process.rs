@@ -3,8 +3,9 @@
 use super::board::Share;
 use super::kernels::Kernels;
 use super::peer::Peer;
-use crate::rules;
+use crate::{rules, state};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tt_memtrace_ledger::{Ledger, Moment};
 use tt_memtrace_wire::{BufferType, Ending, Header};
@@ -35,6 +36,16 @@ pub enum Status {
     Exited,
     /// It is gone and did not say so.
     Killed,
+}
+
+impl Protocol {
+    /// The word for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "tt-memtrace",
+            Self::Legacy => "legacy",
+        }
+    }
 }
 
 impl Status {
@@ -92,15 +103,16 @@ impl ProcessInfo {
 }
 
 /// A process that the server knows.
-#[derive(Debug)]
 pub struct Process {
     /// Who it is.
     pub info: ProcessInfo,
+    /// The process that it is a forked child of.
+    pub parent: Option<Arc<Self>>,
+    is_over: AtomicBool,
     state: Mutex<ProcessState>,
 }
 
 /// What a process tells anew of all it holds, until that is complete.
-#[derive(Debug)]
 pub struct Retold {
     /// What was told so far.
     pub ledger: Ledger,
@@ -111,7 +123,6 @@ pub struct Retold {
 }
 
 /// What changes of a process.
-#[derive(Debug)]
 pub struct ProcessState {
     /// What it holds.
     pub ledger: Ledger,
@@ -147,12 +158,17 @@ pub struct ProcessState {
     forks: VecDeque<(u64, AtFork)>,
     /// What it inherited from its parent.
     inherited: Option<AtFork>,
+    /// What of that it still holds; absent if it has to be looked up anew.
+    pub inherited_share: Option<Share>,
     is_orphan: bool,
+    /// What there is to say of it once it is over; its ledger is gone by then.
+    pub last_word: Option<state::Process>,
 }
 
 impl Process {
     /// A process that has told nothing yet; a forked child begins with what its parent held, if that is known.
-    pub fn new(info: ProcessInfo, inherited: Option<AtFork>) -> Self {
+    pub fn new(info: ProcessInfo, parent: Option<(Arc<Self>, AtFork)>) -> Self {
+        let (parent, inherited) = parent.unzip();
         let is_orphan = info.header.parent.is_some() && inherited.is_none();
         let mut state = ProcessState {
             ledger: Ledger::default(),
@@ -172,10 +188,22 @@ impl Process {
             kernels: Kernels::default(),
             forks: VecDeque::new(),
             inherited,
+            inherited_share: None,
             is_orphan,
+            last_word: None,
         };
         state.ledger = state.first_ledger(&info.header);
-        Self { info, state: Mutex::new(state) }
+        Self { info, parent, is_over: AtomicBool::new(false), state: Mutex::new(state) }
+    }
+
+    /// Whether what it inherited counts for its parent: as long as that runs.
+    pub fn has_parent(&self) -> bool {
+        self.parent.as_ref().is_some_and(|parent| !parent.is_over.load(Ordering::Relaxed))
+    }
+
+    /// Nothing more will be told of it.
+    pub fn set_over(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
     }
 
     /// Its state, for a moment. A thread that failed while it had it leaves it usable.
@@ -226,10 +254,20 @@ impl ProcessState {
             *peak = (*peak).max(bytes.peak);
         }
         self.ledger = ledger;
+        self.inherited_share = None;
         self.n_skipped += n.saturating_sub(self.n);
         self.n = n;
         self.n_dropped = n_dropped;
         true
+    }
+
+    /// Forgets what it held, as it is over; what it held at its forks stays for its children.
+    pub fn forget(&mut self) {
+        self.ledger = Ledger::default();
+        self.retold = None;
+        self.inherited = None;
+        self.inherited_share = None;
+        self.kernels = Kernels::default();
     }
 
     /// Whether its peaks may have been higher.
