@@ -54,6 +54,13 @@ pub enum Verb {
     #[command(after_help = "Example: tt-memtrace recover tt-memtrace-train.20260102-030405/\n\n\
         Every other verb does this by itself when it opens such a capture.")]
     Recover(Recover),
+    /// What do all processes on this machine hold right now? The server that they tell it to
+    #[command(after_help = "Example: tt-memtrace serve\n\n\
+        Processes tell it with TT_MEMTRACE_SERVER=1; ask it with `tt-memtrace ctl`.")]
+    Serve(Serve),
+    /// What does the tracking server know? Asks it, or tells it what to do
+    #[command(after_help = "Example: tt-memtrace ctl stats")]
+    Ctl(Ctl),
     /// Why is nothing recorded here? Checks the library, the environment and the runtime
     #[command(after_help = "Example: tt-memtrace doctor -- python train.py")]
     Doctor(Doctor),
@@ -251,6 +258,68 @@ pub struct Recover {
     /// The captures; a spool stands for the capture that it belongs to.
     #[command(flatten)]
     pub captures: Captures,
+}
+
+/// Options of `serve`.
+#[derive(clap::Args)]
+pub struct Serve {
+    /// Where to listen [default: /run/user/UID/tt-memtrace.sock, or /tmp/tt-memtrace-UID/tt-memtrace.sock]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Let the members of this group in, at /run/tt-memtrace/tt-memtrace.sock
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// Print nothing
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// Options of `ctl`.
+#[derive(clap::Args)]
+pub struct Ctl {
+    /// Where the server listens [default: where `serve` does]
+    #[arg(long, value_name = "PATH", global = true)]
+    pub socket: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What it is asked.
+    #[command(subcommand)]
+    pub request: CtlRequest,
+}
+
+/// What a server is asked.
+#[derive(Subcommand)]
+pub enum CtlRequest {
+    /// Every live buffer
+    Dump {
+        /// Only on this chip
+        #[arg(long, value_name = "CHIP")]
+        device: Option<u32>,
+    },
+    /// Processes and chips: what is held, and how much it was at most
+    Stats,
+    /// The kernel binaries that are loaded
+    Kernels,
+    /// Put a mark with this name into the server's log
+    Mark {
+        /// The name
+        name: String,
+    },
+    /// Compare all later figures with those of now
+    Baseline {
+        /// Compare no longer
+        #[arg(long)]
+        clear: bool,
+    },
+    /// All that is known now, as JSON
+    State {
+        /// How many of the largest buffers
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        top: usize,
+    },
+    /// End the server
+    Shutdown,
 }
 
 /// Options of `doctor`.

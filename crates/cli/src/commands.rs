@@ -1,5 +1,6 @@
 //! The verbs.
 
+mod ctl;
 mod demo;
 mod doctor;
 mod l1;
@@ -24,6 +25,8 @@ pub fn run(verb: Verb) -> anyhow::Result<u8> {
     let out = &mut BufWriter::new(io::stdout().lock());
     let code = match verb {
         Verb::Run(run) => return run::run(&run),
+        Verb::Serve(serve) => return crate::server::run(&serve),
+        Verb::Ctl(ctl) => ctl::run(&ctl, out),
         Verb::Summary(summary) => summary::run(&summary, out),
         Verb::Stats(stats) => stats::run(&stats, out),
         Verb::Leaks(leaks) => leaks::run(&leaks, out),

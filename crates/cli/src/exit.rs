@@ -1,6 +1,7 @@
 //! Exit codes, and the one line that goes with each.
 
 use crate::capture::CaptureError;
+use crate::server::ask::Unreachable;
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ pub const OK: u8 = 0;
 pub const FOUND: u8 = 1;
 /// Wrong usage, or a refused overwrite.
 pub const USAGE: u8 = 2;
-/// An input that is unreadable, corrupt, or of a version this program does not know.
+/// An input that is unreadable, corrupt, or of a version this program does not know; no server where one was to be asked.
 pub const UNREADABLE: u8 = 3;
 /// Under `--strict`: events were lost, or something does not add up.
 pub const DEGRADED: u8 = 4;
@@ -33,18 +34,6 @@ impl fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
-
-/// There is nothing to ask: no server, or one that ended or does not understand.
-#[derive(Debug)]
-pub struct Unreachable(pub String);
-
-impl fmt::Display for Unreachable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Unreachable {}
 
 /// Writes one line about ourselves on stderr. If that fails there is nobody left to tell.
 pub fn say(message: impl fmt::Display) {

@@ -5,6 +5,7 @@
 mod anomalies;
 mod args;
 mod capture;
+mod clock;
 mod commands;
 mod doubts;
 mod exit;
@@ -26,6 +27,7 @@ mod render;
 mod replay;
 mod report;
 mod rules;
+mod server;
 mod sources;
 mod state;
 mod variables;

@@ -47,7 +47,8 @@ impl<'a> Snapshot<'a> {
     pub fn rooms(&self) -> BTreeMap<u32, Room> {
         let ledger = self.ledger();
         let mut rooms = BTreeMap::new();
-        for (index, group) in ledger.places.groups.iter().enumerate().filter(|(_, of)| !of.members.is_empty()) {
+        for (index, group) in ledger.places.groups.iter().enumerate().filter(|(_, of)| !of.members.is_empty())
+        {
             let Ceiling { bank, lowest } = Ceiling::of(index, &ledger.places, &ledger.aliases);
             let room = Room { bank, lowest_reserved: lowest, highest_end: None };
             rooms.extend(group.chips.iter().map(|chip| (*chip, room)));

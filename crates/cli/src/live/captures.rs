@@ -4,10 +4,10 @@ use crate::capture::{Capture, CaptureError};
 use crate::liveness::{self, Liveness};
 use crate::state::State;
 use crate::state::build::{Builder, Told};
-use crate::{recover, replay, sources};
+use crate::{clock, recover, replay, sources};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tt_memtrace_ledger::{Conclusion, Ledger};
 use tt_memtrace_wire::{Ending, Line};
 
@@ -94,7 +94,7 @@ impl Captures {
                 has_parent: self.followed.iter().any(is_parent),
             });
         }
-        builder.finish(self.argument.display().to_string(), wall_now())
+        builder.finish(self.argument.display().to_string(), clock::wall_ns())
     }
 
     /// Finds captures that are new.
@@ -182,10 +182,4 @@ impl Followed {
     fn n_dropped(&self, ledger: &Ledger) -> u64 {
         ledger.n_dropped().max(self.capture.footer.map_or(0, |footer| footer.dropped))
     }
-}
-
-/// Nanoseconds since 1970.
-pub fn wall_now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
