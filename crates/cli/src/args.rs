@@ -53,6 +53,10 @@ pub enum Verb {
         Explains refused allocations, and programs whose circular or dataflow buffers clash with L1 buffers,\n\
         whether the program swallowed the exception or not.")]
     Oom(Oom),
+    /// What is held right now, by whom? A terminal view of the tracking server, or of a program that is being recorded
+    #[command(after_help = "Example: tt-memtrace live tt-memtrace-train.20260102-030405/\n\n\
+        Without a capture: what the tracking server of this user knows, see `tt-memtrace serve`. q quits, ? helps.")]
+    Live(Live),
     /// Which events were recorded? Prints them as JSON lines
     #[command(after_help = "Example: tt-memtrace parse --kind alloc,dealloc run.jsonl | head")]
     Parse(Parse),
@@ -60,6 +64,13 @@ pub enum Verb {
     #[command(after_help = "Example: tt-memtrace recover tt-memtrace-train.20260102-030405/\n\n\
         Every other verb does this by itself when it opens such a capture.")]
     Recover(Recover),
+    /// What do all processes on this machine hold right now? The server that they tell it to
+    #[command(after_help = "Example: tt-memtrace serve\n\n\
+        Processes tell it with TT_MEMTRACE_SERVER=1; ask it with `tt-memtrace ctl`.")]
+    Serve(Serve),
+    /// What does the tracking server know? Asks it, or tells it what to do
+    #[command(after_help = "Example: tt-memtrace ctl stats", arg_required_else_help = true)]
+    Ctl(Ctl),
     /// Why is nothing recorded here? Checks the library, the environment and the runtime
     #[command(after_help = "Example: tt-memtrace doctor -- python train.py")]
     Doctor(Doctor),
@@ -265,6 +276,36 @@ pub struct Oom {
     pub captures: Captures,
 }
 
+/// Options of `live`.
+#[derive(clap::Args)]
+pub struct Live {
+    /// A capture that is being written, or a run directory [default: the tracking server]
+    #[arg(value_name = "CAPTURE", conflicts_with = "socket")]
+    pub capture: Option<PathBuf>,
+    /// The socket of the tracking server [default: that of this user]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// One picture as plain text, then end
+    #[arg(long)]
+    pub once: bool,
+    /// One JSON object; with --interval one in each interval, a line each
+    #[arg(long)]
+    pub json: bool,
+    /// Milliseconds between two pictures [default on a terminal: 100]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
+    pub interval: Option<u64>,
+    /// How many of the largest buffers, and of the newest things that do not add up, to know
+    #[arg(short, long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub num_largest: u16,
+}
+
+impl Live {
+    /// [`Self::num_largest`].
+    pub fn top(&self) -> usize {
+        self.num_largest.into()
+    }
+}
+
 /// Options of `parse`.
 #[derive(clap::Args)]
 pub struct Parse {
@@ -285,6 +326,78 @@ pub struct Recover {
     /// The captures; a spool stands for the capture that it belongs to.
     #[command(flatten)]
     pub captures: Captures,
+}
+
+/// Options of `serve`.
+#[derive(clap::Args)]
+pub struct Serve {
+    /// Where to listen [default: /run/user/UID/tt-memtrace.sock, or /tmp/tt-memtrace-UID/tt-memtrace.sock]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Let the members of this group in, at /run/tt-memtrace/tt-memtrace.sock
+    #[arg(long, value_name = "NAME")]
+    pub group: Option<String>,
+    /// Print nothing
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// Options of `ctl`.
+#[derive(clap::Args)]
+pub struct Ctl {
+    /// Where the server listens [default: where `serve` does]
+    #[arg(long, value_name = "PATH", global = true)]
+    pub socket: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Follow a capture that is being written, or a folder in which it will be, and answer each mark in it with a line
+    /// of JSON: what is live, the peaks since the mark before, and what a span left. No server is asked
+    #[arg(long, value_name = "CAPTURE", conflicts_with = "socket")]
+    pub follow: Option<PathBuf>,
+    /// With --follow: the process whose capture it is
+    #[arg(long, requires = "follow")]
+    pub pid: Option<u32>,
+    /// With --follow: how many of the largest buffers that were left are listed
+    #[arg(short, long, value_name = "N", default_value_t = 5, requires = "follow")]
+    pub num_largest: usize,
+    /// What it is asked.
+    #[command(subcommand)]
+    pub request: Option<CtlRequest>,
+}
+
+/// What a server is asked.
+#[derive(Subcommand)]
+pub enum CtlRequest {
+    /// Every live buffer
+    Dump {
+        /// Only on this chip
+        #[arg(long, value_name = "CHIP")]
+        device: Option<u32>,
+    },
+    /// Processes and chips: what is held, and how much it was at most
+    Stats,
+    /// The kernel binaries that are loaded
+    Kernels,
+    /// Put a mark with this name into the server's log
+    Mark {
+        /// The name
+        name: String,
+    },
+    /// Compare all later figures with those of now
+    Baseline {
+        /// Compare no longer
+        #[arg(long)]
+        clear: bool,
+    },
+    /// All that is known now, as JSON
+    State {
+        /// How many of the largest buffers
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        top: usize,
+    },
+    /// End the server
+    Shutdown,
 }
 
 /// Options of `doctor`.

@@ -3,7 +3,7 @@
 use crate::{exit, recover};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use tt_memtrace_wire::{Footer, Header, Line, LineError, Recovery, version};
 
@@ -40,7 +40,7 @@ impl Capture {
         let at = |line, problem| CaptureError { path: path.to_owned(), line, problem };
         let file = open_regular(path).map_err(|error| at(None, Problem::Io(error)))?;
         let reader = BufReader::with_capacity(1 << 18, file);
-        let mut lines = Lines { reader, line: Vec::new(), number: 0, is_partial: false };
+        let mut lines = Lines { reader, line: Vec::new(), number: 0 };
         let end = lines.advance().map_err(|problem| at(Some(1), problem))?;
         match end {
             LineEnd::Nothing => return Err(at(None, Problem::Empty)),
@@ -81,16 +81,6 @@ impl Capture {
         }
     }
 
-    /// The next line of a capture that is being written; nothing if no other one is whole yet. More may come later.
-    pub fn next_whole_line(&mut self) -> Result<Option<Line>, CaptureError> {
-        if !self.lines.advance_whole().map_err(|problem| self.error(problem))? {
-            return Ok(None);
-        }
-        let line = self.lines.parse().map_err(|error| self.error(Problem::Line(error)))?;
-        self.note(&line);
-        Ok(Some(line))
-    }
-
     fn note(&mut self, line: &Line) {
         match line {
             Line::Unknown(_) => self.n_unknown += 1,
@@ -125,6 +115,29 @@ impl Capture {
                 return Ok(Some(*kind));
             }
         }
+    }
+
+    /// The next whole line of a capture that is being written; nothing where it ends for now. A line that is not
+    /// whole yet is read again from its start.
+    pub fn next_written(&mut self) -> Result<Option<Line>, CaptureError> {
+        let end = self.lines.advance().map_err(|problem| self.error(problem))?;
+        match end {
+            LineEnd::Nothing => Ok(None),
+            LineEnd::Torn => {
+                self.lines.step_back().map_err(|problem| self.error(problem))?;
+                Ok(None)
+            }
+            LineEnd::Newline => {
+                let line = self.lines.parse().map_err(|error| self.error(Problem::Line(error)))?;
+                self.note(&line);
+                Ok(Some(line))
+            }
+        }
+    }
+
+    /// Whether its process has not even written its first line yet.
+    pub fn is_unborn(error: &CaptureError) -> bool {
+        matches!(error.problem, Problem::Empty | Problem::Truncated)
     }
 
     fn error(&self, problem: Problem) -> CaptureError {
@@ -164,8 +177,6 @@ struct Lines {
     reader: BufReader<File>,
     line: Vec<u8>,
     number: u64,
-    /// `line` holds the beginning of one whose end was not there.
-    is_partial: bool,
 }
 
 impl Lines {
@@ -183,20 +194,12 @@ impl Lines {
         if self.line.len() >= MAX_LINE_BYTES { Err(Problem::TooLong) } else { Ok(LineEnd::Torn) }
     }
 
-    /// Takes a whole line, in as many attempts as its writer needs. False if its end is not there yet.
-    fn advance_whole(&mut self) -> Result<bool, Problem> {
-        if !self.is_partial {
-            self.line.clear();
-        }
-        let room = MAX_LINE_BYTES - self.line.len().min(MAX_LINE_BYTES);
-        let limit = u64::try_from(room).unwrap_or(u64::MAX);
-        self.reader.by_ref().take(limit).read_until(b'\n', &mut self.line).map_err(Problem::Io)?;
-        self.is_partial = self.line.pop_if(|byte| *byte == b'\n').is_none();
-        if self.is_partial && self.line.len() >= MAX_LINE_BYTES {
-            return Err(Problem::TooLong);
-        }
-        self.number += u64::from(!self.is_partial);
-        Ok(!self.is_partial)
+    /// Before the line that was just read. What was read ahead is forgotten: it may be written anew.
+    fn step_back(&mut self) -> Result<(), Problem> {
+        let bytes = i64::try_from(self.line.len()).unwrap_or(i64::MAX);
+        self.reader.seek(SeekFrom::Current(-bytes)).map_err(Problem::Io)?;
+        self.number -= 1;
+        Ok(())
     }
 
     fn parse(&self) -> Result<Line, LineError> {
@@ -314,22 +317,23 @@ mod tests {
     }
 
     #[test]
-    fn a_growing_capture_is_read_line_by_line_however_its_writer_cuts_them() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let mut writer = file.as_file();
-        writer.write_all(format!("{HEADER}\n").as_bytes()).unwrap();
-        let mut capture = Capture::open(file.path()).unwrap();
-        assert!(capture.next_whole_line().unwrap().is_none());
-        let text = format!("{}\n{}\n", close(1), close(2));
-        let mut read = Vec::new();
-        for piece in text.as_bytes().chunks(17) {
-            writer.write_all(piece).unwrap();
-            while let Some(line) = capture.next_whole_line().unwrap() {
-                let Line::Event(stamp, _) = line else { panic!("{line:?}") };
-                read.push(stamp.n);
-            }
-        }
-        assert_eq!((read, capture.is_torn), (vec![1, 2], false));
+    fn a_capture_is_followed_line_by_line_while_it_is_written() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let cut = close(2).len() / 2;
+        write!(file, "{HEADER}\n{}\n{}", close(1), &close(2)[..cut]).unwrap();
+        let mut capture = Capture::open_as_is(file.path()).unwrap();
+        assert!(capture.next_written().unwrap().is_some());
+        assert!(capture.next_written().unwrap().is_none() && capture.next_written().unwrap().is_none());
+        writeln!(file, "{}", &close(2)[cut..]).unwrap();
+        assert!(matches!(capture.next_written(), Ok(Some(Line::Event(stamp, _))) if stamp.n == 2));
+        // What recovery does: the torn line is cut off, and another one comes in its place.
+        write!(file, "{}", &close(3)[..cut]).unwrap();
+        assert!(capture.next_written().unwrap().is_none());
+        let length = file.as_file().metadata().unwrap().len() - cut as u64;
+        file.as_file().set_len(length).unwrap();
+        file.as_file_mut().seek(SeekFrom::End(0)).unwrap();
+        writeln!(file, "{}", close(4)).unwrap();
+        assert!(matches!(capture.next_written(), Ok(Some(Line::Event(stamp, _))) if stamp.n == 4));
     }
 
     #[test]

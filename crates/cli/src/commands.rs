@@ -1,10 +1,12 @@
 //! The verbs.
 
 mod check;
+mod ctl;
 mod demo;
 mod doctor;
 mod l1;
 mod leaks;
+mod live;
 mod oom;
 mod parse;
 mod recover;
@@ -18,9 +20,15 @@ use std::io::{self, BufWriter, Write};
 
 /// Does what was asked and gives the exit code.
 pub fn run(verb: Verb) -> anyhow::Result<u8> {
+    if let Verb::Live(live) = &verb {
+        // Its threads share standard output.
+        return live::run(live, &mut io::stdout());
+    }
     let out = &mut BufWriter::new(io::stdout().lock());
     let code = match verb {
         Verb::Run(run) => return run::run(&run),
+        Verb::Serve(serve) => return crate::server::run(&serve),
+        Verb::Ctl(ctl) => ctl::run(&ctl, out),
         Verb::Summary(summary) => summary::run(&summary, out),
         Verb::Stats(stats) => stats::run(&stats, out),
         Verb::Leaks(leaks) => leaks::run(&leaks, out),
@@ -28,6 +36,7 @@ pub fn run(verb: Verb) -> anyhow::Result<u8> {
         Verb::L1(l1) => l1::run(&l1, out),
         Verb::Check(check) => check::run(&check, out),
         Verb::Oom(oom) => oom::run(&oom, out),
+        Verb::Live(live) => live::run(&live, out),
         Verb::Parse(parse) => parse::run(&parse, out),
         Verb::Recover(recover) => recover::run(&recover, out),
         Verb::Doctor(doctor) => doctor::run(&doctor, out),

@@ -1,6 +1,7 @@
 //! Exit codes, and the one line that goes with each.
 
 use crate::capture::CaptureError;
+use crate::server::ask::Unreachable;
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -11,7 +12,7 @@ pub const OK: u8 = 0;
 pub const FOUND: u8 = 1;
 /// Wrong usage, or a refused overwrite.
 pub const USAGE: u8 = 2;
-/// An input that is unreadable, corrupt, or of a version this program does not know.
+/// An input that is unreadable, corrupt, or of a version this program does not know; no server where one was to be asked.
 pub const UNREADABLE: u8 = 3;
 /// Under `--strict`: events were lost, or something does not add up.
 pub const DEGRADED: u8 = 4;
@@ -57,7 +58,7 @@ pub fn code(result: anyhow::Result<u8>) -> ExitCode {
         return OK.into(); // The reader has seen enough, as in `tt-memtrace parse X | head`.
     }
     say(format_args!("{error:#}"));
-    let is_unreadable = error.downcast_ref::<CaptureError>().is_some();
+    let is_unreadable = error.is::<CaptureError>() || error.is::<Unreachable>();
     if is_unreadable { UNREADABLE.into() } else { USAGE.into() }
 }
 

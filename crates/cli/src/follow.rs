@@ -39,7 +39,7 @@ pub fn run(
     let mut follower = Follower::new(&capture, n_largest);
     let mut n_pauses = 0_u32;
     loop {
-        while let Some(line) = capture.next_whole_line()? {
+        while let Some(line) = capture.next_written()? {
             if let Some(answer) = follower.see(&line) {
                 json::line(out, &answer)?;
                 out.flush()?;

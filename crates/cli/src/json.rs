@@ -8,7 +8,12 @@ use tt_memtrace_wire::{Header, Place};
 
 /// Integers above 2^53 are strings: readers whose only number is a double would change them.
 pub fn int(value: u64) -> Value {
-    if value > 1 << 53 { Value::String(value.to_string()) } else { Value::from(value) }
+    if is_exact(value) { Value::from(value) } else { Value::String(value.to_string()) }
+}
+
+/// Whether a double holds the number.
+pub fn is_exact(value: u64) -> bool {
+    value <= 1 << 53
 }
 
 /// The version of all outputs. Minor versions add fields, major ones may remove some.

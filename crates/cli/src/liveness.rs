@@ -51,6 +51,18 @@ pub fn of_process(pid: u32, start: u64, namespace: Option<u64>) -> Liveness {
     }))
 }
 
+/// When a process that can be seen here started, in clock ticks since boot.
+pub fn start_of(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// The pid namespace of this process, as a header names it.
+pub fn own_namespace() -> String {
+    let link = fs::read_link("/proc/self/ns/pid");
+    link.map(|link| link.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
 /// The number in `pid:[NUMBER]`.
 fn inode(namespace: &str) -> Option<u64> {
     namespace.strip_prefix("pid:[")?.strip_suffix(']')?.parse().ok()

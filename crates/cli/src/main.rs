@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod anomalies;
 mod args;
 mod capture;
+mod clock;
 mod commands;
 mod doubts;
 mod exit;
@@ -15,6 +17,7 @@ mod follow;
 mod instant;
 mod json;
 mod left;
+mod live;
 mod liveness;
 mod look;
 mod memories;
@@ -27,7 +30,9 @@ mod render;
 mod replay;
 mod report;
 mod rules;
+mod server;
 mod sources;
+mod state;
 mod variables;
 
 use clap::Parser;

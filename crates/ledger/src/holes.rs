@@ -102,6 +102,11 @@ impl Holes {
         }
     }
 
+    /// The largest hole there is now; none if holes are no longer followed.
+    pub(crate) fn largest_bytes(&self) -> Option<u64> {
+        (!self.is_lost).then(|| self.by_size.peek().map_or(0, |top| top.bytes))
+    }
+
     fn push(&mut self, hole: Hole) {
         if hole.bytes > 0 {
             self.by_size.push(hole);
@@ -109,8 +114,9 @@ impl Holes {
     }
 
     fn note_tightest(&mut self, at: Moment) {
-        let bytes = self.by_size.peek().map_or(0, |top| top.bytes);
-        if !self.is_lost && self.tightest.is_none_or(|tightest| bytes < tightest.bytes) {
+        if let Some(bytes) = self.largest_bytes()
+            && self.tightest.is_none_or(|tightest| bytes < tightest.bytes)
+        {
             self.tightest = Some(Tightest { bytes, at });
         }
     }

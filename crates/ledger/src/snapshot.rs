@@ -195,7 +195,7 @@ fn in_order(mut types: Vec<TypeTotals>) -> Vec<TypeTotals> {
 }
 
 /// The order of reports: by size of the memory, unknown types last.
-pub(crate) fn rank(buffer_type: BufferType) -> (usize, u32) {
+pub fn rank(buffer_type: BufferType) -> (usize, u32) {
     let known = BufferType::KNOWN.into_iter().position(|known| known == buffer_type);
     (known.unwrap_or(BufferType::KNOWN.len()), buffer_type.number())
 }

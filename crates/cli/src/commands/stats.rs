@@ -4,14 +4,14 @@ use crate::args::Stats;
 use crate::filters::Selection;
 use crate::replay::Replay;
 use crate::report::Report;
-use crate::{json, render, replay};
+use crate::{anomalies, json, render, replay};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 use tt_memtrace_ledger::{Anomaly, Cause, Effect, What};
-use tt_memtrace_wire::{Alloc, Event, Line, Place, Stamp};
+use tt_memtrace_wire::{Alloc, Event, Line, Stamp};
 
 /// So many anomalies are listed; all are counted.
 const N_ANOMALIES: usize = 5;
@@ -154,26 +154,7 @@ fn print_anomalies(replay: &Replay, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 fn describe(anomaly: &Anomaly, replay: &Replay) -> String {
-    let when = render::moment(anomaly.at.into(), &replay.header);
-    let place = match anomaly.place {
-        Place::Mesh(mesh_id) => format!("mesh {mesh_id}"),
-        Place::Chip(chip) => format!("chip {chip}"),
-    };
-    let why = match anomaly.what {
-        What::UnknownDealloc(Cause::AlreadyFreed { by_n: Some(n) }) => format!(", ended before by n {n}"),
-        What::UnknownDealloc(cause) => format!(", {}", cause_name(cause).replace('_', " ")),
-        What::DoubleDealloc { first_n } => format!(", freed before by n {first_n}"),
-        What::Overlap { with_n } => format!(", with the buffer of n {with_n}"),
-        What::SizeChange { from_bytes, to_bytes } => {
-            format!(", from {} to {}", render::bytes(from_bytes), render::bytes(to_bytes))
-        }
-        What::AboveCapacity { live_bytes, bank_size_bytes } => {
-            format!(", {} of {} per bank", render::bytes(live_bytes), render::bytes(bank_size_bytes))
-        }
-        What::UnknownRetained => String::new(),
-    };
-    let buffer_type = anomaly.buffer_type.map_or_else(String::new, |of| format!("{of} "));
-    format!("{when}: {buffer_type}at {:#x} on {place}{why}", anomaly.address)
+    format!("{}: {}", render::moment(anomaly.at.into(), &replay.header), anomalies::describe(anomaly))
 }
 
 /// The event it does not agree with, if one is remembered.
@@ -183,16 +164,6 @@ fn earlier(anomaly: &Anomaly) -> Option<u64> {
         What::DoubleDealloc { first_n } => Some(first_n),
         What::Overlap { with_n } => Some(with_n),
         _ => None,
-    }
-}
-
-fn cause_name(cause: Cause) -> &'static str {
-    match cause {
-        Cause::BeforeCapture => "before_capture",
-        Cause::OtherProcess => "other_process",
-        Cause::AlreadyFreed { .. } => "already_freed",
-        Cause::Lost => "events_lost",
-        Cause::Other => "other",
     }
 }
 
@@ -225,7 +196,7 @@ fn to_json(replay: &Replay, counts: &Counts) -> Value {
     let anomaly = |anomaly: &Anomaly| {
         json!({
             "kind": anomaly.what.kind(),
-            "cause": if let What::UnknownDealloc(cause) = anomaly.what { json!(cause_name(cause)) } else { Value::Null },
+            "cause": if let What::UnknownDealloc(cause) = anomaly.what { json!(anomalies::cause_name(cause)) } else { Value::Null },
             "earlier_n": json::optional(earlier(anomaly)),
             "at": json::moment(anomaly.at.into(), &replay.header),
             "mesh_id": json::mesh_id(anomaly.place),
