@@ -9,6 +9,7 @@
 pub mod event;
 pub mod frame;
 pub mod line;
+pub mod live;
 pub mod names;
 pub mod record;
 pub mod socket;
