@@ -24,6 +24,9 @@ pub fn switch_complaint(value: Option<OsString>) -> Option<String> {
 pub struct Config {
     /// `TT_MEMTRACE_OUTPUT`; absent: a file of the default name in the current directory.
     pub output: Option<OsString>,
+    /// `TT_MEMTRACE_SERVER`: `1` for the user's, or the path of a socket. With a server and no [`Self::output`] there is
+    /// no file.
+    pub server: Option<OsString>,
     /// `TT_MEMTRACE_LOG`.
     pub log: Level,
     /// `TT_MEMTRACE_SPOOL_SIZE`, in bytes over all threads.
@@ -34,7 +37,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { output: None, log: Level::Warn, spool_bytes: SPOOL_BYTES, spill_bytes: SPILL_BYTES }
+        Self { output: None, server: None, log: Level::Warn, spool_bytes: SPOOL_BYTES, spill_bytes: SPILL_BYTES }
     }
 }
 
@@ -85,7 +88,7 @@ impl Config {
                 Some(bytes) => self.spill_bytes = bytes,
                 None => return bad("a size such as 512M", "1G"),
             },
-            "TT_MEMTRACE_SERVER" => return Some(format!("{name} has no effect in this version")),
+            names::SERVER => self.server = Some(value).filter(|value| value != "0"),
             _ => {}
         }
         None

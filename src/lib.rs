@@ -11,7 +11,8 @@
 //! 4. [`pipeline`] defines what the event names, and leaves it in the [`spool`]: 64 bytes of shared memory with a
 //!    clock reading that gives it its place in the process's one order. What a push needs to know lies in the
 //!    thread's own lines ([`thread`]). The call returns.
-//! 5. [`worker`], the only thread of ours, sorts the events, numbers them and writes them through [`sink`].
+//! 5. [`worker`], the only thread of ours, sorts the events, numbers them and writes them through [`sink`]. A
+//!    tracking server that is wanted gets the same lines ([`server`]).
 //! 6. [`lifecycle`] is everything that runs outside the host's own calls: load, fork, exit.
 //!
 //! The library never blocks, floods, fails or aborts its host, and computes no figures: those are the ledger's
@@ -30,6 +31,7 @@ mod output;
 mod pipeline;
 mod process;
 mod report;
+mod server;
 mod sink;
 mod spool;
 mod state;

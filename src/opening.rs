@@ -6,6 +6,7 @@ use crate::pipeline::Pipeline;
 use crate::process::Process;
 use crate::report::{self, Level};
 use crate::sink::{Sink, Spill};
+use crate::server::Server;
 use crate::spool::Spool;
 use crate::{interpose, lifecycle, worker};
 use std::io;
@@ -33,13 +34,20 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
     let cannot = |path: &Path, error: &io::Error| {
         format!("cannot write {}: {error}; nothing is recorded", path.display())
     };
-    let Output { file, path, renamed } =
-        output::create(config.output.as_deref(), &process).map_err(|(path, error)| cannot(&path, &error))?;
-    if renamed {
-        report::say(Level::Warn, format_args!("the usual name is taken; recording to {}", path.display()));
-    } else {
-        report::say(Level::Info, format_args!("recording to {}", path.display()));
+    let wants_file = config.output.is_some() || config.server.is_none();
+    let output = wants_file.then(|| output::create(config.output.as_deref(), &process)).transpose();
+    let output = output.map_err(|(path, error)| cannot(&path, &error))?;
+    match &output {
+        Some(Output { path, renamed: true, .. }) => {
+            report::say(Level::Warn, format_args!("the usual name is taken; recording to {}", path.display()));
+        }
+        Some(Output { path, .. }) => {
+            report::say(Level::Info, format_args!("recording to {}", path.display()))
+        }
+        None => {}
     }
+    // Empty where only the tracking server is told.
+    let (file, path) = output.map_or((None, PathBuf::new()), |output| (Some(output.file), output.path));
     let forget = |spool: Option<&Spool>| {
         // It has no header, so nobody could read it.
         let _ = std::fs::remove_file(&path);
@@ -49,22 +57,24 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
         forget(None);
         format!("cannot reserve a spool in /dev/shm or beside the capture: {error}; nothing is recorded")
     })?;
-    let sink = begin(file, &path, header(process, &spool), &spool).map_err(|error| {
+    let mut line = Vec::new();
+    Line::Header(Box::new(header(process, &spool))).write_to(&mut line);
+    let sink = begin(file, &path, &line, &spool).map_err(|error| {
         forget(Some(&spool));
         cannot(&path, &error)
     })?;
-    let spill = Spill::new(&path, config.spill_bytes);
-    Ok((Pipeline::new(spool, path), |pipeline| worker::spawn(pipeline, sink, spill)))
+    let spill_bytes = if path.as_os_str().is_empty() { 0 } else { config.spill_bytes };
+    let spill = Spill::new(&path, spill_bytes);
+    let server = config.server.map(|wanted| Server::new(&wanted, line));
+    Ok((Pipeline::new(spool, path), |pipeline| worker::spawn(pipeline, sink, spill, server)))
 }
 
 /// Writes the header, on a thread of the host, whose signals are not blocked as the worker's are.
-fn begin(file: std::fs::File, path: &Path, header: Header, spool: &Spool) -> io::Result<Sink> {
-    let mut sink = Sink::new(file, path.to_owned())?;
-    let mut line = Vec::new();
-    Line::Header(Box::new(header)).write_to(&mut line);
+fn begin(file: Option<std::fs::File>, path: &Path, line: &[u8], spool: &Spool) -> io::Result<Sink> {
+    let mut sink = file.map_or_else(|| Ok(Sink::nowhere()), |file| Sink::new(file, path.to_owned()))?;
     // Before the file has it: whoever completes the capture of a process that is killed here keeps its header.
     spool.store(DURABLE, line.len() as u64);
-    lifecycle::without_signals_of_writing(|| sink.write(&line))?;
+    lifecycle::without_signals_of_writing(|| sink.write(line))?;
     Ok(sink)
 }
 
@@ -74,10 +84,10 @@ fn create_spool(process: &Process, capture: &Path, bytes: u64) -> io::Result<Spo
     let in_memory = PathBuf::from(format!("/dev/shm/tt-memtrace-{}-{}.spool", process.pid, process.t_ns));
     let mut beside = capture.as_os_str().to_owned();
     beside.push(".spool");
-    let places = [in_memory, beside.into()];
+    let beside = Some(PathBuf::from(beside)).filter(|_| !capture.as_os_str().is_empty());
     let mut failure = None;
     for bytes in [bytes, bytes.min(SMALL_SPOOL), bytes.min(SMALLEST_SPOOL)] {
-        for place in &places {
+        for place in [Some(&in_memory), beside.as_ref()].into_iter().flatten() {
             match Spool::create(place.clone(), usize::try_from(bytes).unwrap_or(usize::MAX)) {
                 Ok(spool) => {
                     origin(process, capture).store(|at, word| spool.store(at, word));
@@ -94,11 +104,9 @@ fn create_spool(process: &Process, capture: &Path, bytes: u64) -> io::Result<Spo
 /// For whoever finds the spool without the capture.
 fn origin(process: &Process, capture: &Path) -> Origin {
     let inode = process.pid_namespace.trim_matches(|c: char| !c.is_ascii_digit()).parse();
-    Origin {
-        process_start: process.start,
-        pid_namespace: inode.unwrap_or(0),
-        capture: capture.as_os_str().as_encoded_bytes().to_vec(),
-    }
+    let capture = capture.as_os_str().as_encoded_bytes();
+    let capture = if capture.is_empty() { Origin::NO_CAPTURE } else { capture };
+    Origin { process_start: process.start, pid_namespace: inode.unwrap_or(0), capture: capture.to_vec() }
 }
 
 fn header(process: Process, spool: &Spool) -> Header {

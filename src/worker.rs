@@ -4,6 +4,7 @@
 use crate::pipeline::Pipeline;
 use crate::report::{self, Level};
 use crate::sink::{Sink, Spill};
+use crate::server::Server;
 use crate::spool::Spool;
 use crate::state::{self, State};
 use crate::{clock, guard, lifecycle};
@@ -32,10 +33,10 @@ const SLOTS_AT_ONCE: usize = 2 * 1024;
 const PIECES_A_ROUND: usize = 4;
 
 /// Starts the thread, with all signals blocked: the host's handlers run on the host's threads.
-pub fn spawn(pipeline: &'static Pipeline, sink: Sink, spill: Spill) -> bool {
+pub fn spawn(pipeline: &'static Pipeline, sink: Sink, spill: Spill, server: Option<Server>) -> bool {
     let spawned = lifecycle::with_signals_blocked(|| {
         let worker = std::thread::Builder::new().name("tt-memtrace".to_owned());
-        worker.spawn(move || Worker::new(pipeline, sink, spill).run())
+        worker.spawn(move || Worker::new(pipeline, sink, spill, server).run())
     });
     match spawned {
         Ok(handle) => {
@@ -54,6 +55,9 @@ struct Worker {
     spool: &'static Spool,
     sink: Sink,
     spill: Spill,
+    server: Option<Server>,
+    /// The flush that waits for the server, and the event it waits for.
+    asked: (u64, u64),
     /// What the files hold.
     journal: Journal,
     /// What the spool holds.
@@ -78,7 +82,7 @@ enum Round {
 }
 
 impl Worker {
-    fn new(pipeline: &'static Pipeline, sink: Sink, spill: Spill) -> Self {
+    fn new(pipeline: &'static Pipeline, sink: Sink, spill: Spill, server: Option<Server>) -> Self {
         let spool = &pipeline.spool;
         let journal = Journal { capture_bytes: sink.length(), ..Journal::default() };
         Self {
@@ -86,6 +90,8 @@ impl Worker {
             spool,
             sink,
             spill,
+            server,
+            asked: (0, 0),
             journal,
             merge: Merge::new(spool.layout()),
             batch: Batch::default(),
@@ -103,6 +109,10 @@ impl Worker {
         let started = Instant::now();
         let mut anchored = started;
         loop {
+            // At first, before anything is written: a server that is there sees every event.
+            if let Some(server) = &mut self.server {
+                server.turn();
+            }
             // Asked first: what is found afterwards is all that they can want.
             let (ending, ticket) = (self.pipeline.ending(), self.pipeline.flush_wanted());
             if anchored.elapsed() > (started.elapsed() / 8).min(ANCHOR_AGE) {
@@ -114,7 +124,7 @@ impl Worker {
                 Err(error) => return self.give_up(&error),
             };
             if round != Round::Behind {
-                self.pipeline.set_flushed(ticket);
+                self.note_flushed(ticket);
             }
             match (round, ending) {
                 // Other threads may go on recording until the very end; they are not waited for.
@@ -135,6 +145,16 @@ impl Worker {
                 }
                 _ => (sleep, n_idle) = (SHORTEST_SLEEP, 0),
             }
+        }
+    }
+
+    /// What was asked for by that flush is in the file: it is done as soon as the server, if there is one, has it too.
+    fn note_flushed(&mut self, ticket: u64) {
+        let Some(server) = &self.server else { return self.pipeline.set_flushed(ticket) };
+        let (asked, n) = self.asked;
+        if server.has(n) {
+            self.pipeline.set_flushed(asked);
+            self.asked = (ticket, self.journal.n);
         }
     }
 
@@ -244,7 +264,8 @@ impl Worker {
         let allocator = |position| spool.allocator_number(position);
         let mut writer = Writer { n: journal.n, clock: Clock::load(|at| spool.load(at)), allocator };
         for record in self.batch.records() {
-            writer.write(record, &mut self.lines);
+            let live = self.server.as_mut().map(Server::live);
+            writer.write_and_tell(record, &mut self.lines, live);
         }
         if n_dropped > journal.dropped {
             let lost = Event::Lost(Lost { dropped: n_dropped - journal.dropped });
@@ -257,6 +278,9 @@ impl Worker {
         self.announce(WRITING, journal, is_from_spool);
         self.sink.write(&self.lines)?;
         self.settle(journal, is_from_spool);
+        if let Some(server) = &mut self.server {
+            server.take(&self.lines, journal.n, journal.dropped);
+        }
         Ok(())
     }
 
@@ -342,6 +366,9 @@ impl Worker {
             // The spool last: as long as it is there, readers look for what else there is.
             self.spill.remove();
             self.spool.remove();
+        }
+        if let Some(server) = &mut self.server {
+            server.finish(&self.lines);
         }
         self.pipeline.set_finished();
     }

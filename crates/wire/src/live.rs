@@ -380,8 +380,10 @@ impl Live {
                 held.beside.push((new.stamp, Event::Alloc(new.alloc)));
             }
         } else if let Some(earlier) = self.end(slot) {
-            new.since = earlier.since;
-            new.inherit(earlier);
+            // Told as if it had been so from its beginning.
+            (new.since, new.stamp, new.beside) = (earlier.since, earlier.stamp, earlier.beside);
+            let id = new.alloc.unique_id;
+            new.beside.retain(|(_, event)| !matches!(event, Event::Alloc(told) if told.unique_id == id));
             self.insert(new);
         }
     }

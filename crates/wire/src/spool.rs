@@ -19,6 +19,7 @@ pub use origin::Origin;
 pub use recovery::{DeadSpool, ReadAt, Recovered, SpoolError};
 
 use crate::line::Line;
+use crate::live::Live;
 use crate::record::{self, BYTES, Decoded, MOST_ALLOCATORS, Slot, WORDS};
 use crate::{Event, Stamp};
 
@@ -393,14 +394,26 @@ pub struct Writer<A> {
 impl<A: Fn(u64) -> Option<u64>> Writer<A> {
     /// Appends the line of a record. False if it is no record of this version.
     pub fn write(&mut self, record: &[Slot], out: &mut Vec<u8>) -> bool {
+        self.write_and_tell(record, out, None)
+    }
+
+    /// The same; if somebody keeps account of what is held, it is told as well.
+    pub fn write_and_tell(&mut self, record: &[Slot], out: &mut Vec<u8>, live: Option<&mut Live>) -> bool {
         match record::decode(record, &self.allocator) {
             Some(Decoded::Event(event, ctx)) => {
                 let tid = record.first().map_or(0, record::tid);
                 let clock = record.first().map_or(0, |first| first[0]);
-                self.event(self.clock.nanoseconds(clock), tid, ctx, event, out);
+                let stamp = self.next(self.clock.nanoseconds(clock), tid, ctx);
+                if let Some(live) = live {
+                    live.apply(stamp, &event);
+                }
+                Line::Event(stamp, event).write_to(out);
                 true
             }
             Some(Decoded::Definition(line)) => {
+                if let Some(live) = live {
+                    live.define(self.n, &line);
+                }
                 out.extend_from_slice(&line);
                 true
             }
@@ -410,8 +423,12 @@ impl<A: Fn(u64) -> Option<u64>> Writer<A> {
 
     /// Appends the line of an event that is in no record.
     pub fn event(&mut self, t_ns: u64, tid: u32, ctx: u32, event: Event, out: &mut Vec<u8>) {
+        Line::Event(self.next(t_ns, tid, ctx), event).write_to(out);
+    }
+
+    fn next(&mut self, t_ns: u64, tid: u32, ctx: u32) -> Stamp {
         self.n = self.n.saturating_add(1);
-        Line::Event(Stamp { n: self.n, t_ns, tid, ctx }, event).write_to(out);
+        Stamp { n: self.n, t_ns, tid, ctx }
     }
 }
 
