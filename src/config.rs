@@ -37,7 +37,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { output: None, server: None, log: Level::Warn, spool_bytes: SPOOL_BYTES, spill_bytes: SPILL_BYTES }
+        Self {
+            output: None,
+            server: None,
+            log: Level::Warn,
+            spool_bytes: SPOOL_BYTES,
+            spill_bytes: SPILL_BYTES,
+        }
     }
 }
 

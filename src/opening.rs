@@ -5,8 +5,8 @@ use crate::output::{self, Output};
 use crate::pipeline::Pipeline;
 use crate::process::Process;
 use crate::report::{self, Level};
-use crate::sink::{Sink, Spill};
 use crate::server::Server;
+use crate::sink::{Sink, Spill};
 use crate::spool::Spool;
 use crate::{interpose, lifecycle, worker};
 use std::io;
@@ -39,7 +39,10 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
     let output = output.map_err(|(path, error)| cannot(&path, &error))?;
     match &output {
         Some(Output { path, renamed: true, .. }) => {
-            report::say(Level::Warn, format_args!("the usual name is taken; recording to {}", path.display()));
+            report::say(
+                Level::Warn,
+                format_args!("the usual name is taken; recording to {}", path.display()),
+            );
         }
         Some(Output { path, .. }) => {
             report::say(Level::Info, format_args!("recording to {}", path.display()))

@@ -3,8 +3,8 @@
 
 use crate::pipeline::Pipeline;
 use crate::report::{self, Level};
-use crate::sink::{Sink, Spill};
 use crate::server::Server;
+use crate::sink::{Sink, Spill};
 use crate::spool::Spool;
 use crate::state::{self, State};
 use crate::{clock, guard, lifecycle};

@@ -158,9 +158,7 @@ fn above_standard(descriptor: c_int) -> io::Result<c_int> {
         return Ok(descriptor);
     }
     // SAFETY: the descriptor is open.
-    let above = checked(unsafe {
-        libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1)
-    });
+    let above = checked(unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, libc::STDERR_FILENO + 1) });
     // SAFETY: the descriptor is ours, and nobody knows it yet.
     unsafe { libc::close(descriptor) };
     above
