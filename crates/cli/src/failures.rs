@@ -111,13 +111,20 @@ fn clash_of(snapshot: Snapshot<'_>, program: u64) -> Option<Place> {
     (snapshot.lowest_l1(place)?.alloc.address < end).then_some(place)
 }
 
-/// A launch of a program that was refused later.
+/// A successful launch of a program that was refused later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ran {
     /// When.
     pub at: Moment,
     /// The lowest address of an L1 buffer then; none if there was no buffer.
     pub lowest: Option<Address>,
+}
+
+impl Ran {
+    /// The lower the buffers, the less room it had.
+    fn room(&self) -> Address {
+        self.lowest.unwrap_or(Address::MAX)
+    }
 }
 
 /// A capture at the moment of a refusal.
@@ -132,7 +139,7 @@ pub struct Refused {
     pub found: Option<Found>,
     /// How many bytes of each bank were held, from the first event on that memory.
     pub growth: Vec<(Moment, u64)>,
-    /// The last time the program ran that was refused.
+    /// When the program that was refused ran in the least room; the last time of that.
     pub ran: Option<Ran>,
     /// The last launch of another program on that place.
     pub launch_before: Option<Launch>,
@@ -239,7 +246,9 @@ impl History {
         {
             let is_refused =
                 matches!(event, Event::Failure(Failure::Clash(clash)) if clash.program == Some(program));
-            self.ran = if is_refused { self.ran } else { Some(ran) };
+            if !is_refused && self.ran.is_none_or(|known| ran.room() <= known.room()) {
+                self.ran = Some(ran);
+            }
             self.launched = None;
         }
         if matches!(event, Event::ProgramRun { program: of, .. } if *of == program) {
