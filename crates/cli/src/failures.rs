@@ -11,6 +11,9 @@ use tt_memtrace_wire::{Address, BufferType, Clash, Event, Failure, Line, Place, 
 /// So many samples of how a memory grew are kept.
 const MOST_SAMPLES: usize = 256;
 
+/// So many marks are kept.
+const MOST_MARKS: usize = 1 << 16;
+
 /// A refusal of the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -219,7 +222,7 @@ impl History {
     fn note(&mut self, stamp: Stamp, event: &Event, snapshot: Snapshot<'_>) {
         let Some((place, buffer_type)) = self.memory else { return };
         if let Event::Mark { name } = event {
-            self.marks.push((stamp.n, name.clone()));
+            self.note_mark(stamp.n, name);
         }
         let concerns = match event {
             Event::Alloc(alloc) => alloc.place == place && alloc.buffer_type == buffer_type,
@@ -255,6 +258,19 @@ impl History {
             let lowest = snapshot.lowest_l1(place).map(|buffer| buffer.alloc.address);
             self.launched = Some((Ran { at: stamp.into(), lowest }, stamp.tid));
         }
+    }
+}
+
+impl History {
+    /// Of equal marks in a row the first is enough. Too many are no names any more: then the older ones are forgotten.
+    fn note_mark(&mut self, n: u64, name: &str) {
+        if self.marks.last().is_some_and(|(_, last)| last == name) {
+            return;
+        }
+        if self.marks.len() >= MOST_MARKS {
+            self.marks.clear();
+        }
+        self.marks.push((n, name.to_owned()));
     }
 }
 
