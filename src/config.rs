@@ -26,6 +26,8 @@ pub struct Config {
     pub output: Option<OsString>,
     /// `TT_MEMTRACE_LOG`.
     pub log: Level,
+    /// `TT_MEMTRACE_STACKS`: whether Python's are recorded.
+    pub python_stacks: bool,
     /// `TT_MEMTRACE_SPOOL_SIZE`, in bytes over all threads.
     pub spool_bytes: u64,
     /// `TT_MEMTRACE_SPILL_MAX`, in bytes on disk.
@@ -34,7 +36,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { output: None, log: Level::Warn, spool_bytes: SPOOL_BYTES, spill_bytes: SPILL_BYTES }
+        Self {
+            output: None,
+            log: Level::Warn,
+            python_stacks: false,
+            spool_bytes: SPOOL_BYTES,
+            spill_bytes: SPILL_BYTES,
+        }
     }
 }
 
@@ -71,9 +79,12 @@ impl Config {
                 None => return bad("one of warn, error, info, debug", "warn"),
             },
             "TT_MEMTRACE_STACKS" => match value.to_str() {
-                Some("none" | "off") => {}
-                Some("python" | "native" | "both") => {
-                    return Some(format!("{name}: this version records no stacks yet; using none"));
+                Some("none" | "off") => self.python_stacks = false,
+                Some("python") => self.python_stacks = true,
+                Some(native @ ("native" | "both")) => {
+                    self.python_stacks = native == "both";
+                    let used = if self.python_stacks { "python" } else { "none" };
+                    return Some(format!("{name}: this version records no native stacks yet; using {used}"));
                 }
                 _ => return bad("one of none, python, native, both", "none"),
             },

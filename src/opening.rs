@@ -7,7 +7,7 @@ use crate::process::Process;
 use crate::report::{self, Level};
 use crate::sink::{Sink, Spill};
 use crate::spool::Spool;
-use crate::{interpose, lifecycle, worker};
+use crate::{attribution, interpose, lifecycle, worker};
 use std::io;
 use std::path::{Path, PathBuf};
 use tt_memtrace_wire::spool::{DURABLE, Origin};
@@ -49,7 +49,8 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
         forget(None);
         format!("cannot reserve a spool in /dev/shm or beside the capture: {error}; nothing is recorded")
     })?;
-    let sink = begin(file, &path, header(process, &spool), &spool).map_err(|error| {
+    let stacks = if config.python_stacks && attribution::begin() { "python" } else { "none" };
+    let sink = begin(file, &path, header(process, stacks, &spool), &spool).map_err(|error| {
         forget(Some(&spool));
         cannot(&path, &error)
     })?;
@@ -101,7 +102,7 @@ fn origin(process: &Process, capture: &Path) -> Origin {
     }
 }
 
-fn header(process: Process, spool: &Spool) -> Header {
+fn header(process: Process, stacks: &str, spool: &Spool) -> Header {
     Header {
         version: version::CURRENT,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -116,7 +117,7 @@ fn header(process: Process, spool: &Spool) -> Header {
         t_ns: process.t_ns,
         wall_ns: process.wall_ns,
         runtime: interpose::runtime(),
-        stacks: "none".to_owned(),
+        stacks: stacks.to_owned(),
         spool: Some(spool.path().to_string_lossy().into_owned()),
         parent: lifecycle::parent(),
     }
