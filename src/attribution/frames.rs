@@ -98,7 +98,7 @@ impl Walk {
                     // long as the call. A local is null or an object in any case.
                     operation = unsafe { operation_of(python, frame) };
                     // SAFETY: null or a text.
-                    let (text, content) = unsafe { objects::identity(operation) };
+                    let (text, content) = unsafe { objects::identity(python, operation) };
                     self.key.add(text, content);
                 }
                 self.frames[self.n].write(Frame { code, at, operation });

@@ -8,6 +8,8 @@ const TYPE: usize = 8;
 const TEXT_LENGTH: usize = 16;
 const TEXT_HASH: usize = 24;
 const TEXT_STATE: usize = 32;
+/// The hash of a text that nobody has asked for it.
+const NO_HASH: u64 = u64::MAX;
 /// More characters of a text are cut off; so many fit into a definition however they are escaped.
 const LONGEST_TEXT: usize = 2048;
 /// Parts of a dict.
@@ -18,20 +20,43 @@ const MOST_ATTRIBUTES: usize = 32;
 /// The attribute of an operation that is its public name.
 const NAME: &[u8] = b"python_fully_qualified_name";
 
-/// What tells one text from another without its characters: where it is, how long, and its hash, if Python has it.
+/// What tells one text from another: where it is, and its hash. Another text may be at the same place later.
 ///
 /// # Safety
 /// `text` is null or a text.
 #[inline(always)]
-pub unsafe fn identity(text: Object) -> (u64, u64) {
+pub unsafe fn identity(python: &Python, text: Object) -> (u64, u64) {
     if text.is_null() {
         return (0, 0);
     }
     // SAFETY: the caller's contract.
-    let length = unsafe { read::<u64>(text, TEXT_LENGTH) };
-    // SAFETY: the caller's contract.
     let hash = unsafe { read::<u64>(text, TEXT_HASH) };
-    (text.addr() as u64, hash.rotate_left(17) ^ length)
+    // SAFETY: as above.
+    let content = if hash == NO_HASH { unsafe { fold(python, text) } } else { hash };
+    (text.addr() as u64, content)
+}
+
+/// For a text that nobody has asked for its hash.
+#[cold]
+unsafe fn fold(python: &Python, text: Object) -> u64 {
+    // SAFETY: the caller gives a text.
+    let Some((start, width, length)) = (unsafe { characters(python, text) }) else { return 0 };
+    (0..width * length).fold(NO_HASH, |folded, i| {
+        // SAFETY: as many bytes as its characters take.
+        (folded ^ u64::from(unsafe { read::<u8>(text, start + i) })).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+/// Where a text's characters begin, the bytes of one, and how many are looked at; `None` if they are not kept in the
+/// usual way.
+unsafe fn characters(python: &Python, text: Object) -> Option<(usize, usize, usize)> {
+    // SAFETY: the caller gives a text.
+    let length = unsafe { read::<usize>(text, TEXT_LENGTH) }.min(LONGEST_TEXT);
+    // SAFETY: as above.
+    let state = unsafe { read::<u32>(text, TEXT_STATE) };
+    let (width, is_compact, is_ascii) = (state >> 2 & 7, state >> 5 & 1 != 0, state >> 6 & 1 != 0);
+    let start = if is_ascii { python.layout.ascii } else { python.layout.wide };
+    (is_compact && matches!(width, 1 | 2 | 4)).then_some((start, width as usize, length))
 }
 
 /// The characters of a text; `None` if it is not one of those whose characters we know to find.
@@ -44,25 +69,17 @@ pub unsafe fn text(python: &Python, text: Object) -> Option<String> {
         return None;
     }
     // SAFETY: it is a text.
-    let length = unsafe { read::<usize>(text, TEXT_LENGTH) }.min(LONGEST_TEXT);
-    // SAFETY: as above.
-    let state = unsafe { read::<u32>(text, TEXT_STATE) };
-    let (width, is_compact, is_ascii) = (state >> 2 & 7, state >> 5 & 1 != 0, state >> 6 & 1 != 0);
-    if !is_compact {
-        return None;
-    }
-    let start = if is_ascii { python.layout.ascii } else { python.layout.wide };
+    let (start, width, length) = unsafe { characters(python, text) }?;
     let character = |i: usize| match width {
-        // SAFETY: a compact text has so many characters of that width behind its header.
-        1 => Some(u32::from(unsafe { read::<u8>(text, start + i) })),
+        // SAFETY: as many characters of that width.
+        1 => u32::from(unsafe { read::<u8>(text, start + i) }),
         // SAFETY: as above.
-        2 => Some(u32::from(unsafe { read::<u16>(text, start + 2 * i) })),
+        2 => u32::from(unsafe { read::<u16>(text, start + 2 * i) }),
         // SAFETY: as above.
-        4 => Some(unsafe { read::<u32>(text, start + 4 * i) }),
-        _ => None,
+        _ => unsafe { read::<u32>(text, start + 4 * i) },
     };
     let replaced = |code: u32| char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
-    (0..length).map(|i| character(i).map(replaced)).collect()
+    Some((0..length).map(|i| replaced(character(i))).collect())
 }
 
 /// The text that is the public name of an operation; null if the object is none.
