@@ -78,7 +78,7 @@ impl Config {
                 Some(level) => self.log = level,
                 None => return bad("one of warn, error, info, debug", "warn"),
             },
-            "TT_MEMTRACE_STACKS" => match value.to_str() {
+            names::STACKS => match value.to_str() {
                 Some("none" | "off") => self.python_stacks = false,
                 Some("python") => self.python_stacks = true,
                 Some(native @ ("native" | "both")) => {
@@ -154,6 +154,20 @@ mod tests {
         let (config, complaints) = read(&[("TT_MEMTRACE_SPOOL_SIZE", "lots")]);
         assert_eq!(config.spool_bytes, 4 << 20);
         assert_eq!(complaints, ["TT_MEMTRACE_SPOOL_SIZE=lots is not a size from 256K to 1G; using 4M"]);
+    }
+
+    #[test]
+    fn stacks_are_pythons_or_none() {
+        let of = |value| read(&[("TT_MEMTRACE_STACKS", value)]);
+        let python = |(config, complaints): (Config, Vec<String>)| (config.python_stacks, complaints.len());
+        assert_eq!(
+            ["none", "off", "python", "native", "both"].map(of).map(python),
+            [(false, 0), (false, 0), (true, 0), (false, 1), (true, 1)]
+        );
+        assert_eq!(
+            of("both").1,
+            ["TT_MEMTRACE_STACKS: this version records no native stacks yet; using python"]
+        );
     }
 
     #[test]

@@ -166,11 +166,14 @@ fn compare(capture: &Capture, told: &str) -> usize {
     n
 }
 
+/// File, function and line.
+type Place = (String, String, u32);
+
 /// What a capture says.
 #[derive(Default)]
 struct Found {
     texts: HashMap<u32, String>,
-    stacks: HashMap<u32, (Vec<(String, String, u32)>, bool)>,
+    stacks: HashMap<u32, (Vec<Place>, bool)>,
     allocs: HashMap<u64, Context>,
 }
 

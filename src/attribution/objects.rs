@@ -31,8 +31,11 @@ pub unsafe fn identity(python: &Python, text: Object) -> (u64, u64) {
     }
     // SAFETY: the caller's contract.
     let hash = unsafe { read::<u64>(text, TEXT_HASH) };
+    if hash != NO_HASH {
+        return (text.addr() as u64, hash);
+    }
     // SAFETY: as above.
-    let content = if hash == NO_HASH { unsafe { fold(python, text) } } else { hash };
+    let content = unsafe { fold(python, text) };
     (text.addr() as u64, content)
 }
 

@@ -18,6 +18,7 @@ mod left;
 mod liveness;
 mod look;
 mod memories;
+mod origin;
 mod orphans;
 mod output;
 mod own_file;

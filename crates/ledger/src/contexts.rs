@@ -94,7 +94,7 @@ impl Contexts {
     }
 
     /// The context of a number in the capture that is being read; none for 0 and for a number nobody defined.
-    pub(crate) fn find(&self, number: u32) -> Option<ContextId> {
+    pub fn find(&self, number: u32) -> Option<ContextId> {
         self.context_numbers.get(&number).copied().map(ContextId)
     }
 
