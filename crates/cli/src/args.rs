@@ -86,6 +86,15 @@ impl Verb {
     }
 }
 
+/// The call stacks that `run` records.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stacks {
+    /// None, and neither operations nor tests.
+    None,
+    /// Python's, with the operation and the test, in CPython 3.10 and 3.12.
+    Python,
+}
+
 /// Options of `run`.
 #[derive(clap::Args)]
 pub struct Run {
@@ -99,6 +108,9 @@ pub struct Run {
     /// No summary at the end
     #[arg(short, long)]
     pub quiet: bool,
+    /// Which call stacks are recorded with each event [default: TT_MEMTRACE_STACKS, else python]
+    #[arg(long, value_enum, value_name = "WHICH")]
+    pub stacks: Option<Stacks>,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     pub command: Vec<OsString>,

@@ -2,6 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::circular::{CircularFootprint, Resident};
+use crate::contexts::Contexts;
 use crate::headroom::LeastHeadroom;
 use crate::l1::{self, L1Map};
 use crate::ledger::Ledger;
@@ -56,6 +57,11 @@ impl<'a> Snapshot<'a> {
             (buffer.place(), rank(buffer.alloc.buffer_type), buffer.alloc.address, buffer.since.n)
         });
         live
+    }
+
+    /// What threads were doing when buffers were allocated.
+    pub fn contexts(&self) -> &'a Contexts {
+        &self.ledger.contexts
     }
 
     /// How many buffers and views are live.
