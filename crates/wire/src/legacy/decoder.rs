@@ -1,10 +1,12 @@
 //! Cuts a connection's bytes into records.
 //!
-//! The size of a connection's records is where the second one begins: the first of the four places at which a record's
-//! head can stand. A head is plausible if its type exists, its padding is 0, and its pid is the first record's or the
-//! peer's. Behind the head all that a client sends is 0, and no type is 0, so a place inside a record is never
-//! plausible. Who waits for an answer sends no second record: after a pause, the number of bytes is the size. That may
-//! be wrong where a record came in two parts; then the bytes that follow correct it, and nothing is told twice.
+//! The size of a connection's records is where the second one begins. Behind a record's head all that a client sends is
+//! 0, and no type is 0: so the second record begins at the first byte that is not 0, if that is one of the four places
+//! and a head stands there: a type that exists, and padding that is 0. A client that leaves something behind the head
+//! is known by its pid: at one of the four places stands a head with the first record's pid, or the peer's.
+//!
+//! Who waits for an answer sends no second record: after a pause, the number of bytes is the size. That may be wrong
+//! where a record came in two parts; then the bytes that follow correct it, and nothing is told twice.
 //!
 //! Invariant: the same bytes give the same records, however they are split, and whenever there was a pause.
 
@@ -124,7 +126,7 @@ impl Decoder {
             },
         };
         let Some(bytes) = self.rest().get(..size.bytes()) else { return Ok(None) };
-        match Record::parse(bytes) {
+        match self.parse(bytes) {
             Ok(record) => {
                 self.n_bad = 0;
                 self.start += size.bytes();
@@ -146,9 +148,8 @@ impl Decoder {
         if !self.is_unsure() {
             return None;
         }
-        if let Some(size) = self.find_head(|bytes| self.look(bytes, false)) {
-            self.size = Some(size);
-            return self.next().ok().flatten();
+        if self.place_of_second().is_some_and(|size| self.look_at(size, false) == Look::Unsure) {
+            return None; // A second one has begun.
         }
         let size = RecordSize::from_bytes(self.rest().len())?;
         let record = Record::parse(self.rest()).ok()?;
@@ -168,6 +169,17 @@ impl Decoder {
         Some(Found::Record(record, size))
     }
 
+    /// Reads what stands at a record's place. Where the pid is new and there is something behind the head, the place is
+    /// wrong.
+    fn parse(&self, bytes: &[u8]) -> Result<Record, NoRecord> {
+        let record = Record::parse(bytes)?;
+        let has_tail = || bytes.iter().skip(HEAD_BYTES).any(|byte| *byte != 0);
+        if self.look(bytes, true) == Look::NoHead && has_tail() {
+            return Err(NoRecord::Padding);
+        }
+        Ok(record)
+    }
+
     fn rest(&self) -> &[u8] {
         self.pending.get(self.start..).unwrap_or_default()
     }
@@ -183,20 +195,31 @@ impl Decoder {
         }
         let first = Record::parse_head(self.rest()).map_err(Trouble::NotThis)?;
         self.first_pid = Some(first.process_id);
-        for size in RecordSize::ALL {
-            match self.look(self.rest().get(size.bytes()..).unwrap_or_default(), true) {
+        if let Some(size) = self.place_of_second() {
+            match self.look_at(size, false) {
                 Look::Head => return Ok(Some(size)),
                 Look::Unsure => return Ok(None),
                 Look::NoHead => {}
             }
         }
-        // Several processes may share a connection: a forked child has its parent's.
-        self.find_head(|bytes| self.look(bytes, false)).map(Some).ok_or(Trouble::NoSize)
+        for size in RecordSize::ALL {
+            match self.look_at(size, true) {
+                Look::Head => return Ok(Some(size)),
+                Look::Unsure => return Ok(None),
+                Look::NoHead => {}
+            }
+        }
+        Err(Trouble::NoSize)
     }
 
-    fn find_head(&self, look: impl Fn(&[u8]) -> Look) -> Option<RecordSize> {
-        let is_head = |size: &RecordSize| self.rest().get(size.bytes()..).map(&look) == Some(Look::Head);
-        RecordSize::ALL.into_iter().find(is_head)
+    /// The size of the first record, if the first byte behind its head that is not 0 begins the second one.
+    fn place_of_second(&self) -> Option<RecordSize> {
+        let behind = self.rest().iter().skip(HEAD_BYTES).position(|byte| *byte != 0)?;
+        RecordSize::from_bytes(HEAD_BYTES + behind)
+    }
+
+    fn look_at(&self, size: RecordSize, is_pid_known: bool) -> Look {
+        self.look(self.rest().get(size.bytes()..).unwrap_or_default(), is_pid_known)
     }
 
     /// Whether a head stands at the beginning of these bytes.
@@ -227,8 +250,9 @@ impl Decoder {
         }
         // A sender that does not wait loses parts of records. Its pid tells where the next one is.
         let has_pid = |at: &usize| self.rest().get(at + 20..at + 24).is_some_and(|pid| pid != [0; 4]);
-        let is_head =
-            |at: &usize| self.look(self.rest().get(*at..).unwrap_or_default(), true) == Look::Head && has_pid(at);
+        let is_head = |at: &usize| {
+            self.look(self.rest().get(*at..).unwrap_or_default(), true) == Look::Head && has_pid(at)
+        };
         (1..=size).find(is_head).unwrap_or(size + 1 - TELLING_BYTES)
     }
 }
