@@ -8,6 +8,7 @@
 
 pub mod event;
 pub mod frame;
+pub mod legacy;
 pub mod line;
 pub mod live;
 pub mod names;
