@@ -4,6 +4,7 @@ use crate::filters::{Filters, IdRange, PeakBelow, Size, Tolerance};
 use crate::look::Look;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Shows the device memory of ttnn and tt-metal programs: what is held on which chip, how much at peak, and
@@ -349,6 +350,15 @@ pub struct Serve {
     /// Let the members of this group in, at /run/tt-memtrace/tt-memtrace.sock
     #[arg(long, value_name = "NAME")]
     pub group: Option<String>,
+    /// Give Prometheus the figures at http://ADDR:PORT/metrics, and programs the state at /state.json
+    #[arg(long, value_name = "ADDR:PORT", help_heading = "Metrics")]
+    pub metrics: Option<SocketAddr>,
+    /// Also give the figures of each process, labelled with its pid
+    #[arg(long, requires = "metrics", help_heading = "Metrics")]
+    pub metrics_pids: bool,
+    /// ADDR may be one that other hosts reach; whoever does can read the figures
+    #[arg(long, requires = "metrics", help_heading = "Metrics")]
+    pub metrics_public: bool,
     /// Print nothing
     #[arg(short, long)]
     pub quiet: bool,
