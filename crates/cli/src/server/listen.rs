@@ -28,8 +28,9 @@ const MAX_OF_ONE: usize = 256;
 const HELLO_PATIENCE: Duration = Duration::from_secs(5);
 /// An answer is taken within this time.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
-/// What a thread of a connection needs is little; there may be a thousand.
-const STACK_BYTES: usize = 256 << 10;
+/// What a thread of a connection needs, and room to spare for nested JSON in an unoptimised build. There may be a
+/// thousand, but only what is used takes memory.
+const STACK_BYTES: usize = 1 << 20;
 /// Two servers that start at once take turns; so long one waits for its turn.
 const TURN_PATIENCE: Duration = Duration::from_secs(2);
 
