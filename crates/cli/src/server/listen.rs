@@ -3,7 +3,9 @@
 use super::client::{self, refuse};
 use super::frames::{Frames, FramesError};
 use super::hub::Hub;
+use super::legacy::Legacy;
 use super::peer::Peer;
+use super::process::Protocol;
 use super::requests;
 use crate::exit::{self, Usage};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -205,6 +207,7 @@ pub struct Door {
     is_for_group: bool,
     stop: Arc<dyn Fn() + Send + Sync>,
     connected: Mutex<HashMap<Option<u32>, usize>>,
+    legacy: Legacy,
 }
 
 /// Counts a connection while it lasts.
@@ -216,23 +219,29 @@ struct Seat {
 impl Door {
     /// Nobody is connected yet; `stop` ends the server.
     pub fn new(hub: Arc<Hub>, is_for_group: bool, stop: Arc<dyn Fn() + Send + Sync>) -> Self {
-        Self { hub, is_for_group, stop, connected: Mutex::default() }
+        let legacy = Legacy::new(Arc::clone(&hub));
+        Self { hub, is_for_group, stop, connected: Mutex::default(), legacy }
     }
 
     /// Serves a new connection in a thread of its own.
-    pub fn open(self: &Arc<Self>, stream: UnixStream) {
+    pub fn open(self: &Arc<Self>, stream: UnixStream, protocol: Protocol) {
         let Ok(peer) = Peer::of(&stream) else { return };
         let seat = match self.admit(&peer) {
             Ok(seat) => seat,
             Err(why) => {
-                refuse(&stream, &why);
+                if protocol == Protocol::Native {
+                    refuse(&stream, &why);
+                }
                 return self.hub.observer.say(&format!("refused {}: {why}", shown(&peer)));
             }
         };
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
         let served = thread.spawn(move || {
             let door = Arc::clone(&seat.door);
-            door.serve(stream, Arc::new(peer));
+            match protocol {
+                Protocol::Native => door.serve(stream, Arc::new(peer)),
+                Protocol::Legacy => door.legacy.serve(stream, Arc::new(peer)),
+            }
             drop(seat);
         });
         if let Err(error) = served {
