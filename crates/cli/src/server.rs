@@ -7,6 +7,8 @@ pub mod ask;
 mod board;
 mod client;
 mod frames;
+#[cfg(test)]
+mod fuzz;
 mod http;
 mod hub;
 mod kernels;

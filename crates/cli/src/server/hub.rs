@@ -96,9 +96,9 @@ pub struct Counts {
 impl Counts {
     /// Adds those of a process.
     pub fn add(&mut self, of: &ProcessState) {
-        self.n_events += of.n_events;
-        self.n_dropped += of.n_dropped;
-        self.n_skipped += of.n_skipped;
+        self.n_events = self.n_events.saturating_add(of.n_events);
+        self.n_dropped = self.n_dropped.saturating_add(of.n_dropped);
+        self.n_skipped = self.n_skipped.saturating_add(of.n_skipped);
     }
 }
 
@@ -360,7 +360,8 @@ impl Batch<'_> {
         let effect = state.ledger.apply(line);
         if let Line::Event(stamp, event) = line {
             state.n_events += 1;
-            state.n_skipped += stamp.n.saturating_sub(state.n.saturating_add(1));
+            state.n_skipped =
+                state.n_skipped.saturating_add(stamp.n.saturating_sub(state.n.saturating_add(1)));
             state.n = state.n.max(stamp.n);
             match event {
                 Event::Fork { token } => state.note_fork(*token),

@@ -238,10 +238,7 @@ impl Door {
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
         let served = thread.spawn(move || {
             let door = Arc::clone(&seat.door);
-            match protocol {
-                Protocol::Native => door.serve(stream, Arc::new(peer)),
-                Protocol::Legacy => door.legacy.serve(stream, Arc::new(peer)),
-            }
+            door.serve(stream, Arc::new(peer), protocol);
             drop(seat);
         });
         if let Err(error) = served {
@@ -264,8 +261,16 @@ impl Door {
         Ok(Seat { door: Arc::clone(self), pid: peer.pid })
     }
 
+    /// Serves a connection until it ends.
+    pub fn serve(&self, stream: UnixStream, peer: Arc<Peer>, protocol: Protocol) {
+        match protocol {
+            Protocol::Native => self.serve_native(stream, peer),
+            Protocol::Legacy => self.legacy.serve(stream, peer),
+        }
+    }
+
     /// The hello, and then by the role that it names.
-    fn serve(&self, mut stream: UnixStream, peer: Arc<Peer>) {
+    fn serve_native(&self, mut stream: UnixStream, peer: Arc<Peer>) {
         let mut frames = Frames::new();
         let refused = match self.greet(&mut stream, &mut frames, &peer) {
             Ok(Some(header)) => return client::serve(&self.hub, stream, frames, peer, header),

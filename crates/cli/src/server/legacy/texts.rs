@@ -299,3 +299,69 @@ fn boxed(title: &str) -> String {
     let bar = "═".repeat(58);
     format!("╔{bar}╗\n║{title:^58}║\n╚{bar}╝\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_printed_as_a_cpp_stream_prints_a_double() {
+        let kb = |bytes| kb(bytes).to_string();
+        // printf("%g") of the same quotients.
+        for (bytes, text) in [
+            (0, "0"),
+            (12, "0.0117188"),
+            (12_288, "12"),
+            (22_528, "22"),
+            (14_827_520, "14480"),
+            (1_023_999_999, "1e+06"),
+            (1_073_741_824 + 512, "1.04858e+06"),
+            (123_456, "120.562"),
+            (1, "0.000976562"),
+            (u64::MAX, "1.80144e+16"),
+        ] {
+            assert_eq!(kb(bytes), text, "{bytes}");
+        }
+        assert_eq!(mb(1).to_string(), "9.53674e-07");
+        assert_eq!(mb(105).to_string(), "0.000100136");
+        assert_eq!(mb(104).to_string(), "9.91821e-05");
+    }
+
+    #[test]
+    fn a_dump_lists_the_buffers_of_a_type_if_there_are_few() {
+        let buffer = |buffer_id| {
+            let it = Subject { pid: 7, device: 1, buffer_id, size_bytes: 1024, n_references: 2 };
+            (BufferType::L1, it)
+        };
+        let few: Vec<_> = (1..=10).map(buffer).collect();
+        let text = remaining(&few);
+        let line = "    L1: 10 buffers, 0.00976562 MB total\n      - Buffer 0x1: 1 KB (PID 7, ref_count=2)\n";
+        assert!(text.contains(line), "{text}");
+        let many: Vec<_> = (1..=11).map(buffer).collect();
+        let text = remaining(&many);
+        assert!(
+            text.contains("    L1: 11 buffers, 0.0107422 MB total\n\n  Total remaining buffers: 11\n"),
+            "{text}"
+        );
+        assert!(
+            remaining(&[])
+                .contains("Total tracked allocations: 0\n✓ No buffers remaining - perfect cleanup!\n")
+        );
+    }
+
+    #[test]
+    fn statistics_leave_out_chips_that_hold_nothing_and_host_memory() {
+        let sum = |n, bytes| Sum { n, bytes };
+        let types = [sum(1, 1024), sum(0, 0), sum(1, 4096), sum(2, 96), sum(0, 0)];
+        let chips = [
+            ChipSums { device: 3, ..ChipSums::default() },
+            ChipSums { device: 31, types, ..ChipSums::default() },
+        ];
+        assert_eq!(
+            statistics(&chips),
+            "\n📊 Current Statistics:\n  Device 31:\n    Buffers: 4\n    DRAM: 1024 bytes (1 KB)\n    L1: 0 bytes (0 KB)\n    \
+             SYSTEM_MEMORY: 4096 bytes (4 KB)\n    L1_SMALL: 96 bytes (0.09375 KB)\n    Total: 1120 bytes\n  Active allocations: 4"
+        );
+        assert_eq!(statistics(&[]), "\n📊 Current Statistics:\n  Active allocations: 0");
+    }
+}
