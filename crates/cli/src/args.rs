@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use tt_memtrace_wire::socket::LEGACY;
 
 /// Shows the device memory of ttnn and tt-metal programs: what is held on which chip, how much at peak, and
 /// what was left.
@@ -362,6 +363,12 @@ pub struct Serve {
     /// ADDR may be one that other hosts reach; whoever does can read the figures
     #[arg(long, requires = "metrics", help_heading = "Metrics")]
     pub metrics_public: bool,
+    /// Also serve runtimes, monitors and scripts that know only the earlier allocation server
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = LEGACY)]
+    pub legacy: Option<PathBuf>,
+    /// Print what the earlier allocation server printed, for programs that read its log
+    #[arg(long)]
+    pub classic: bool,
     /// Print nothing
     #[arg(short, long)]
     pub quiet: bool,
