@@ -11,18 +11,19 @@ N_LINES = 2_000
 
 
 def below(n, function):
-    """Calls a function with so many frames, its own among them."""
+    """Calls a function from so many frames further down."""
     return function() if n <= 1 else below(n - 1, function)
 
 
-def rows(library, depth):
+def rows(library, n_frames):
+    depth = n_frames - 3  # This one, the module's, and the one that calls.
     one, many, elsewhere = library.context_one, library.context_many, library.context_many_elsewhere
     quantile = library.context_quantile
     quantile.restype, quantile.argtypes = ctypes.c_double, [ctypes.c_double, ctypes.c_int]
 
     def row(name):
         p50, p99 = quantile(0.5, 0), quantile(0.99, 1)
-        print(f"{name:<40} {depth:>3} frames  p50 {p50:6.0f} ns  p99 {p99:6.0f} ns")
+        print(f"{name:<40} {n_frames:>3} frames  p50 {p50:6.0f} ns  p99 {p99:6.0f} ns")
         return p50
 
     below(depth, lambda: elsewhere(N_CALLS))
@@ -38,11 +39,12 @@ def rows(library, depth):
     for i in range(N_LINES // 100):
         below(depth, space[f"f{i}"])
     new = row("a new context")
-    print(f"{'beyond an event without a context':<40} {depth:>3} frames  same {same - plain:.0f} ns, new {new - plain:.0f} ns")
+    name = "beyond an event without a context"
+    print(f"{name:<40} {n_frames:>3} frames  same {same - plain:.0f} ns, new {new - plain:.0f} ns")
 
 
 if __name__ == "__main__":
     library = ctypes.CDLL(sys.argv[1])
     print(f"Python {sys.version.split()[0]}")
-    for depth in (4, 29):
-        rows(library, depth)
+    for n_frames in (7, 32):
+        rows(library, n_frames)
