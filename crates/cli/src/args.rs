@@ -149,6 +149,10 @@ pub enum By {
     Chip,
     /// Memory types first.
     Type,
+    /// Operations, with what each allocated, held when most was held, and left.
+    Op,
+    /// Lines of Python, likewise.
+    Line,
     /// One table over all processes.
     Process,
 }

@@ -113,3 +113,29 @@ fn the_tree_sums_what_each_line_and_all_below_it_hold() {
     assert_eq!(held, [(Some("ttnn.add"), Some(200)), (None, Some(50)), (None, Some(8))]);
     assert_eq!(stacks[0]["frames"][0]["function"], "Model.forward");
 }
+
+#[test]
+fn a_summary_by_operation_or_line_has_what_each_allocated_held_and_left() {
+    let bench = Bench::new();
+    bench.write("m.jsonl", sample());
+    let rows = |by| {
+        let shown = bench.run(["summary", "--by", by, "m.jsonl"]).stdout;
+        let rows = shown.lines().skip_while(|line| !line.contains("at peak")).skip(1).map(str::trim);
+        rows.take_while(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        rows("op"),
+        [
+            "200 B        2       2   200 B  200 B  ttnn.add",
+            "58 B        2       2    58 B   58 B  not known"
+        ]
+    );
+    assert_eq!(
+        rows("line"),
+        [
+            "200 B        2       2   200 B  200 B  model.py:12  Model.forward",
+            "50 B        1       1    50 B   50 B  not known",
+            "8 B        1       1     8 B    8 B  model.py:2  Model.forward",
+        ]
+    );
+}
