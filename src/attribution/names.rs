@@ -219,9 +219,9 @@ impl Names {
             .map(|at| unsafe { code_text(python, frame.code, at) });
         if function.ends_with("__call__")
             && let Some(folder) = file.strip_suffix(OPERATIONS)
-            && frames::note_operation(frame.code)
         {
-            self.n_operations += 1;
+            let is_new = frames::note_operation(frame.code) || self.folder.is_none();
+            self.n_operations += u32::from(is_new);
             self.folder = Some(format!("{folder}/ttnn/").into());
         }
         let is_runtime = INSTALLED.iter().any(|folder| file.contains(folder))
