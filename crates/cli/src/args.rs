@@ -41,6 +41,10 @@ pub enum Verb {
         INSTANT is the name of a mark, the number of an event, seconds since the capture began (2.5 or 10s),\n\
         or `peak`: the moment at which some chip held most. A mark named like a number is mark:NAME.")]
     Snapshot(Snapshot),
+    /// Which call stacks hold how much memory at a given instant?
+    #[command(after_help = "Example: tt-memtrace tree --at peak run.jsonl\n\n\
+        INSTANT is that of `snapshot`. Without one: the moment at which some chip held most.")]
+    Tree(Tree),
     /// Who is where in L1, and how much room is left between circular buffers and buffers?
     #[command(after_help = "Example: tt-memtrace l1 --at peak run.jsonl\n\n\
         INSTANT is that of `snapshot`. Without one: the moment at which the room was least.")]
@@ -149,6 +153,10 @@ pub enum By {
     Chip,
     /// Memory types first.
     Type,
+    /// Operations, with what each allocated, held when most was held, and left.
+    Op,
+    /// Lines of Python, likewise.
+    Line,
     /// One table over all processes.
     Process,
 }
@@ -210,6 +218,26 @@ pub struct Snapshot {
     /// How many of the largest buffers to list, 0 for all
     #[arg(short, long, value_name = "N", default_value_t = 20)]
     pub num_largest: usize,
+    /// What is shown.
+    #[command(flatten)]
+    pub filters: Filters,
+    /// The captures.
+    #[command(flatten)]
+    pub captures: Captures,
+}
+
+/// Options of `tree`.
+#[derive(clap::Args)]
+pub struct Tree {
+    /// The instant [default: peak]
+    #[arg(long, value_name = "INSTANT")]
+    pub at: Option<String>,
+    /// A line per stack with its bytes, for flame graphs and speedscope
+    #[arg(long)]
+    pub folded: bool,
+    /// Also what holds less than half a percent
+    #[arg(long)]
+    pub all: bool,
     /// What is shown.
     #[command(flatten)]
     pub filters: Filters,
