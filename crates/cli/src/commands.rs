@@ -17,7 +17,8 @@ use std::io::{self, BufWriter, Write};
 
 /// Does what was asked and gives the exit code.
 pub fn run(verb: Verb) -> anyhow::Result<u8> {
-    let out = &mut BufWriter::new(io::stdout().lock());
+    // Not locked: the server's log is written by another thread.
+    let out = &mut BufWriter::new(io::stdout());
     let code = match verb {
         Verb::Run(run) => return run::run(&run),
         Verb::Serve(serve) => return crate::server::run(&serve),
