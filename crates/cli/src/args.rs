@@ -4,6 +4,7 @@ use crate::filters::{Filters, IdRange};
 use crate::look::Look;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 /// Shows the device memory of ttnn and tt-metal programs: what is held on which chip, how much at peak, and
@@ -43,6 +44,10 @@ pub enum Verb {
     #[command(after_help = "Example: tt-memtrace l1 --at peak run.jsonl\n\n\
         INSTANT is that of `snapshot`. Without one: the moment at which the room was least.")]
     L1(L1),
+    /// What is held right now, by whom? A terminal view of the tracking server, or of a program that is being recorded
+    #[command(after_help = "Example: tt-memtrace live tt-memtrace-train.20260102-030405/\n\n\
+        Without a capture: what the tracking server of this user knows, see `tt-memtrace serve`. q quits, ? helps.")]
+    Live(Live),
     /// Which events were recorded? Prints them as JSON lines
     #[command(after_help = "Example: tt-memtrace parse --kind alloc,dealloc run.jsonl | head")]
     Parse(Parse),
@@ -204,6 +209,36 @@ pub struct L1 {
     pub captures: Captures,
 }
 
+/// Options of `live`.
+#[derive(clap::Args)]
+pub struct Live {
+    /// A capture that is being written, or a run directory [default: the tracking server]
+    #[arg(value_name = "CAPTURE", conflicts_with = "socket")]
+    pub capture: Option<PathBuf>,
+    /// The socket of the tracking server [default: that of this user]
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// One picture as plain text, then end
+    #[arg(long)]
+    pub once: bool,
+    /// One JSON object; with --interval one in each interval, a line each
+    #[arg(long)]
+    pub json: bool,
+    /// Milliseconds between two pictures [default on a terminal: 100]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(10..=3_600_000))]
+    pub interval: Option<u64>,
+    /// How many of the largest buffers, and of the newest things that do not add up, to know
+    #[arg(short, long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub num_largest: u16,
+}
+
+impl Live {
+    /// [`Self::num_largest`].
+    pub fn top(&self) -> usize {
+        self.num_largest.into()
+    }
+}
+
 /// Options of `parse`.
 #[derive(clap::Args)]
 pub struct Parse {
@@ -235,6 +270,15 @@ pub struct Serve {
     /// Let the members of this group in, at /run/tt-memtrace/tt-memtrace.sock
     #[arg(long, value_name = "NAME")]
     pub group: Option<String>,
+    /// Give Prometheus the figures at http://ADDR:PORT/metrics, and programs the state at /state.json
+    #[arg(long, value_name = "ADDR:PORT", help_heading = "Metrics")]
+    pub metrics: Option<SocketAddr>,
+    /// Also give the figures of each process, labelled with its pid
+    #[arg(long, requires = "metrics", help_heading = "Metrics")]
+    pub metrics_pids: bool,
+    /// ADDR may be one that other hosts reach; whoever does can read the figures
+    #[arg(long, requires = "metrics", help_heading = "Metrics")]
+    pub metrics_public: bool,
     /// Print nothing
     #[arg(short, long)]
     pub quiet: bool,

@@ -3,7 +3,7 @@
 use crate::{exit, recover};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use tt_memtrace_wire::{Footer, Header, Line, LineError, Recovery, version};
 
@@ -86,6 +86,27 @@ impl Capture {
         }
     }
 
+    /// The next whole line of a capture that is being written; nothing where it ends for now. A line that is not
+    /// whole yet is read again from its start.
+    pub fn next_written(&mut self) -> Result<Option<Line>, CaptureError> {
+        let end = self.lines.advance().map_err(|problem| self.error(problem))?;
+        match end {
+            LineEnd::Nothing => Ok(None),
+            LineEnd::Torn => {
+                self.lines.step_back().map_err(|problem| self.error(problem))?;
+                Ok(None)
+            }
+            LineEnd::Newline => {
+                self.lines.parse().map(Some).map_err(|error| self.error(Problem::Line(error)))
+            }
+        }
+    }
+
+    /// Whether its process has not even written its first line yet.
+    pub fn is_unborn(error: &CaptureError) -> bool {
+        matches!(error.problem, Problem::Empty | Problem::Truncated)
+    }
+
     fn error(&self, problem: Problem) -> CaptureError {
         CaptureError { path: self.path.clone(), line: Some(self.lines.number), problem }
     }
@@ -133,6 +154,14 @@ impl Lines {
             return Ok(LineEnd::Newline);
         }
         if self.line.len() >= MAX_LINE_BYTES { Err(Problem::TooLong) } else { Ok(LineEnd::Torn) }
+    }
+
+    /// Before the line that was just read. What was read ahead is forgotten: it may be written anew.
+    fn step_back(&mut self) -> Result<(), Problem> {
+        let bytes = i64::try_from(self.line.len()).unwrap_or(i64::MAX);
+        self.reader.seek(SeekFrom::Current(-bytes)).map_err(Problem::Io)?;
+        self.number -= 1;
+        Ok(())
     }
 
     fn parse(&self) -> Result<Line, LineError> {
@@ -223,6 +252,7 @@ impl std::error::Error for CaptureError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
 
     const HEADER: &str = r#"{"kind":"header","schema":"tt-memtrace.capture","version":"1.0","pid":1,"process_start":2,"program":"p","t_ns":0,"wall_ns":0}"#;
 
@@ -246,6 +276,26 @@ mod tests {
         assert_eq!(read(&format!("{HEADER}\n{}\n", close(1))), Ok((1, false)));
         assert_eq!(read(&format!("{HEADER}\n{}\n{}", close(1), &close(2)[..20])), Ok((1, true)));
         assert_eq!(read(&format!("{HEADER}\n{}\n{}", close(1), close(2))), Ok((2, true)));
+    }
+
+    #[test]
+    fn a_capture_is_followed_line_by_line_while_it_is_written() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let cut = close(2).len() / 2;
+        write!(file, "{HEADER}\n{}\n{}", close(1), &close(2)[..cut]).unwrap();
+        let mut capture = Capture::open_as_is(file.path()).unwrap();
+        assert!(capture.next_written().unwrap().is_some());
+        assert!(capture.next_written().unwrap().is_none() && capture.next_written().unwrap().is_none());
+        writeln!(file, "{}", &close(2)[cut..]).unwrap();
+        assert!(matches!(capture.next_written(), Ok(Some(Line::Event(stamp, _))) if stamp.n == 2));
+        // What recovery does: the torn line is cut off, and another one comes in its place.
+        write!(file, "{}", &close(3)[..cut]).unwrap();
+        assert!(capture.next_written().unwrap().is_none());
+        let length = file.as_file().metadata().unwrap().len() - cut as u64;
+        file.as_file().set_len(length).unwrap();
+        file.as_file_mut().seek(SeekFrom::End(0)).unwrap();
+        writeln!(file, "{}", close(4)).unwrap();
+        assert!(matches!(capture.next_written(), Ok(Some(Line::Event(stamp, _))) if stamp.n == 4));
     }
 
     #[test]

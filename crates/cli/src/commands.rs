@@ -5,6 +5,7 @@ mod demo;
 mod doctor;
 mod l1;
 mod leaks;
+mod live;
 mod parse;
 mod recover;
 mod run;
@@ -17,6 +18,10 @@ use std::io::{self, BufWriter, Write};
 
 /// Does what was asked and gives the exit code.
 pub fn run(verb: Verb) -> anyhow::Result<u8> {
+    if let Verb::Live(live) = &verb {
+        // Its threads share standard output.
+        return live::run(live, &mut io::stdout());
+    }
     // Not locked: the server's log is written by another thread.
     let out = &mut BufWriter::new(io::stdout());
     let code = match verb {
@@ -28,6 +33,7 @@ pub fn run(verb: Verb) -> anyhow::Result<u8> {
         Verb::Leaks(leaks) => leaks::run(&leaks, out),
         Verb::Snapshot(snapshot) => snapshot::run(&snapshot, out),
         Verb::L1(l1) => l1::run(&l1, out),
+        Verb::Live(live) => live::run(&live, out),
         Verb::Parse(parse) => parse::run(&parse, out),
         Verb::Recover(recover) => recover::run(&recover, out),
         Verb::Doctor(doctor) => doctor::run(&doctor, out),

@@ -79,10 +79,14 @@ pub fn units() -> Units {
     CHOSEN.get().map_or(Units::Iec, |(_, units)| *units)
 }
 
+/// Whether colour is wanted.
+pub fn has_colour() -> bool {
+    CHOSEN.get().is_some_and(|(is_coloured, _)| *is_coloured)
+}
+
 /// The text in the colour of its tone, where colour is wanted.
 pub fn paint(tone: Tone, text: &str) -> String {
-    let is_coloured = CHOSEN.get().is_some_and(|(is_coloured, _)| *is_coloured);
-    if !is_coloured || text.is_empty() {
+    if !has_colour() || text.is_empty() {
         return text.to_owned();
     }
     let code = match tone {

@@ -14,6 +14,7 @@ mod filters;
 mod instant;
 mod json;
 mod left;
+mod live;
 mod liveness;
 mod look;
 mod memories;

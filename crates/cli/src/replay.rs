@@ -228,7 +228,7 @@ fn lone(place: Place) -> Option<u32> {
 }
 
 /// The ledger a capture begins with: empty, or for a forked child what its parent held at the fork.
-fn initial(header: &Header, path: &Path) -> (Ledger, Option<String>) {
+pub fn initial(header: &Header, path: &Path) -> (Ledger, Option<String>) {
     let Some(parent) = &header.parent else { return (rules::ledger(), None) };
     match at_fork(parent, path, MAX_ANCESTORS) {
         Ok(mut ledger) => {

@@ -7,10 +7,12 @@ pub mod ask;
 mod board;
 mod client;
 mod frames;
+mod http;
 mod hub;
 mod kernels;
 mod listen;
 mod log;
+mod metrics;
 mod peer;
 mod picture;
 mod printer;
@@ -23,6 +25,7 @@ use crate::exit;
 use hub::{Hub, Observer};
 use listen::{Door, Place};
 use log::Log;
+use metrics::Metrics;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -50,6 +53,11 @@ pub fn run(args: &Serve) -> anyhow::Result<u8> {
     printer.print(format!("tt-memtrace {} listens at {}\n", env!("CARGO_PKG_VERSION"), place.path.display()));
     let observer: Box<dyn Observer> = Box::new(Log::new(printer.clone()));
     let hub = Arc::new(Hub::new(place.path.display().to_string(), observer));
+    if let Some(address) = args.metrics {
+        let metrics = Metrics { hub: Arc::clone(&hub), has_pids: args.metrics_pids };
+        let address = metrics.serve(address, args.metrics_public)?;
+        printer.print(format!("metrics at http://{address}/metrics\n"));
+    }
     let (mut stopped, stop) = UnixStream::pair()?;
     for signal in [SIGINT, SIGTERM] {
         signal_hook::low_level::pipe::register(signal, stop.try_clone()?)?;

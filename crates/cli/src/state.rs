@@ -67,7 +67,8 @@ pub struct Process {
     pub host: String,
     /// Its rank in a job of several processes.
     pub rank: Option<u32>,
-    /// How it stands: `running`, `disconnected` (runs, but its connection ended), `exited`, `killed`.
+    /// How it stands: `running`, `disconnected` (runs, but its connection ended), `stopped` (runs, but its recording
+    /// ended), `exited`, `killed`, `unknown` (of another host, without an end).
     pub status: String,
     /// `tt-memtrace` or `legacy`: which protocol it speaks.
     pub protocol: String,

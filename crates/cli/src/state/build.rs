@@ -98,7 +98,9 @@ impl Builder {
                 }
             }
         }
-        for buffer in snapshot.buffers().filter(|buffer| !(told.has_parent && buffer.is_inherited)) {
+        let n_wanted = if self.top > 0 { usize::MAX } else { 0 };
+        let is_here = |buffer: &&Buffer| !(told.has_parent && buffer.is_inherited);
+        for buffer in snapshot.buffers().take(n_wanted).filter(is_here) {
             self.rank(told, snapshot, buffer);
         }
         let newest = told.ledger.anomalies().first().iter().rev().take(self.top);

@@ -7,6 +7,7 @@ pub mod server;
 
 use serde_json::Value;
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -52,6 +53,17 @@ pub fn event(kind: &str, n: u64, rest: &str) -> String {
 }
 
 pub const FOOTER: &str = r#"{"kind":"footer","t_ns":2000000000,"recorded":0,"dropped":0,"ended":"exit"}"#;
+
+/// Says that a test cannot be done here. In CI that is a failure, unless `tests/allowed-skips` has it.
+pub fn skip(what: &str) {
+    let _ = writeln!(std::io::stderr(), "skipped: no {what}");
+    let allowed = std::fs::read_to_string(schema::docs().join("../tests/allowed-skips")).unwrap();
+    let is_allowed = allowed.lines().any(|line| line.split_once(':').is_some_and(|(name, _)| name == what));
+    assert!(
+        is_allowed || std::env::var_os("CI").is_none(),
+        "no {what}, and tests/allowed-skips does not list it"
+    );
+}
 
 /// A folder of its own for each test, and the command that is run in it.
 pub struct Bench {
