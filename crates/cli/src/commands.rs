@@ -22,7 +22,8 @@ pub fn run(verb: Verb) -> anyhow::Result<u8> {
         // Its threads share standard output.
         return live::run(live, &mut io::stdout());
     }
-    let out = &mut BufWriter::new(io::stdout().lock());
+    // Not locked: the server's log is written by another thread.
+    let out = &mut BufWriter::new(io::stdout());
     let code = match verb {
         Verb::Run(run) => return run::run(&run),
         Verb::Serve(serve) => return crate::server::run(&serve),

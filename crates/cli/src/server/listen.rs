@@ -28,8 +28,9 @@ const MAX_OF_ONE: usize = 256;
 const HELLO_PATIENCE: Duration = Duration::from_secs(5);
 /// An answer is taken within this time.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
-/// What a thread of a connection needs is little; there may be a thousand.
-const STACK_BYTES: usize = 256 << 10;
+/// What a thread of a connection needs, and room to spare for nested JSON in an unoptimised build. There may be a
+/// thousand, but only what is used takes memory.
+const STACK_BYTES: usize = 1 << 20;
 /// Two servers that start at once take turns; so long one waits for its turn.
 const TURN_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -265,8 +266,11 @@ impl Door {
             }
             Err(why) => why,
         };
-        refuse(&stream, &refused);
-        self.hub.observer.say(&format!("refused {}: {refused}", shown(&peer)));
+        // Who only looked whether somebody listens is nothing to tell of.
+        if refused != SILENT {
+            refuse(&stream, &refused);
+            self.hub.observer.say(&format!("refused {}: {refused}", shown(&peer)));
+        }
     }
 
     /// Reads the hello and answers it. Gives the header of a recorder.
@@ -300,6 +304,9 @@ impl Door {
     }
 }
 
+/// Why nothing was said to a connection that ended at once.
+const SILENT: &str = "it said nothing";
+
 /// Waits for the hello, however slowly it comes, no longer than it may take.
 fn hello(stream: &mut UnixStream, frames: &mut Frames) -> Result<std::ops::Range<usize>, String> {
     let deadline = Instant::now() + HELLO_PATIENCE;
@@ -317,7 +324,7 @@ fn hello(stream: &mut UnixStream, frames: &mut Frames) -> Result<std::ops::Range
         stream.set_read_timeout(Some(left)).map_err(|error| exit::plain(&error))?;
         match frames.fill(stream) {
             Ok(true) => {}
-            Ok(false) => return Err("it said nothing".into()),
+            Ok(false) => return Err(SILENT.into()),
             Err(FramesError::Io(error)) if is_timeout(&error) => return Err(late()),
             Err(error) => return Err(error.to_string()),
         }
