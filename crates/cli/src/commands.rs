@@ -18,11 +18,7 @@ use std::io::{self, BufWriter, Write};
 
 /// Does what was asked and gives the exit code.
 pub fn run(verb: Verb) -> anyhow::Result<u8> {
-    if let Verb::Live(live) = &verb {
-        // Its threads share standard output.
-        return live::run(live, &mut io::stdout());
-    }
-    // Not locked: the server's log is written by another thread.
+    // Not locked: the server's log and the live view are written by other threads.
     let out = &mut BufWriter::new(io::stdout());
     let code = match verb {
         Verb::Run(run) => return run::run(&run),

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 use support::{Bench, MESH, alloc, capture};
 use tt_memtrace_wire::frame::{self, Hello, Kind, PROTOCOL, Role};
 
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A server, and a recorder that holds a buffer of 1000 bytes on chips 0 and 1.
 struct Served {
     bench: Bench,
@@ -27,12 +29,16 @@ impl Served {
         let mut command = bench.command();
         command.args(["serve", "--socket", "s", "--metrics", "127.0.0.1:0"]).args(more);
         let mut server = command.stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(server.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let address = lines
-            .filter_map(|line| {
-                Some(line.strip_prefix("metrics at http://")?.strip_suffix("/metrics")?.to_owned())
-            })
-            .next();
+        let lines = BufReader::new(server.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let (found, address) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in lines {
+                let address =
+                    line.strip_prefix("metrics at http://").and_then(|line| line.strip_suffix("/metrics"));
+                address.map(|address| found.send(address.to_owned()));
+            }
+        });
+        let address = address.recv_timeout(PATIENCE);
         let served = Self { address: address.unwrap(), _recorder: record(&bench), bench, server };
         wait_until("the buffer in the metrics", || {
             served.get("/metrics").contains("live_bytes{device=\"1\",buffer_type=\"DRAM\"} 1000")
@@ -49,6 +55,7 @@ impl Served {
 
     fn answer(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -76,7 +83,7 @@ fn record(bench: &Bench) -> UnixStream {
 }
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::sleep(Duration::from_millis(50));
@@ -154,6 +161,7 @@ fn prometheus_scrapes_it() {
     let mut prometheus = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let query = || {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let path = "/api/v1/query?query=tt_memtrace_live_bytes%7Bdevice%3D%221%22%7D";
         write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
         let mut answer = String::new();
@@ -161,7 +169,7 @@ fn prometheus_scrapes_it() {
         let answer: Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
         answer["data"]["result"][0]["value"][1].as_str().map(str::to_owned)
     };
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
     let mut value = None;
     while value.is_none() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(100));
@@ -190,7 +198,9 @@ fn the_unit_is_one_that_systemd_accepts_and_starts_what_there_is() {
     let built = text.replace("%h/.local/bin/tt-memtrace", env!("CARGO_BIN_EXE_tt-memtrace"));
     assert_ne!(built, text);
     let copy = bench.write("tt-memtrace.service", built);
-    let verified = Command::new("systemd-analyze").args(["--user", "verify"]).arg(copy).output().unwrap();
+    let mut verifier = Command::new("systemd-analyze");
+    let verifier = verifier.args(["--user", "verify"]).arg(copy).env("XDG_RUNTIME_DIR", bench.path("."));
+    let verified = verifier.output().unwrap();
     let said = String::from_utf8_lossy(&verified.stderr).into_owned();
     assert!(verified.status.success() && !said.contains("tt-memtrace.service:"), "{said}");
 }

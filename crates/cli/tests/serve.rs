@@ -32,9 +32,8 @@ fn dram(state: &Value) -> Vec<(u64, u64, String)> {
 }
 
 fn statuses(state: &Value) -> Vec<(u64, String)> {
-    let of = |process: &Value| {
-        (process["pid"].as_u64().unwrap(), process["status"].as_str().unwrap().to_owned())
-    };
+    let of =
+        |process: &Value| (process["pid"].as_u64().unwrap(), process["status"].as_str().unwrap().to_owned());
     let mut all: Vec<_> = state["processes"].as_array().unwrap().iter().map(of).collect();
     all.sort();
     all
@@ -88,7 +87,8 @@ fn a_child_process_that_waits_to_be_killed() {
     support::server::put_lines(&[MESH.to_owned(), alloc(1, 4096, 7000)], &mut bytes);
     stream.write_all(&bytes).unwrap();
     // Whoever holds the other end of a connection says nothing of whether the process lives.
-    let mut holder = Command::new("sleep").arg("60").stdin(std::os::fd::OwnedFd::from(stream)).spawn().unwrap();
+    let mut holder =
+        Command::new("sleep").arg("60").stdin(std::os::fd::OwnedFd::from(stream)).spawn().unwrap();
     println!("holder {}", holder.id());
     let _ = holder.wait();
 }
@@ -308,7 +308,8 @@ fn memory_follows_what_is_live_not_what_happened() {
     let mut n = 1;
     let mut churn = |fake: &mut Fake, rounds: u64| {
         for _ in 0..rounds {
-            let pair = |i: u64| [alloc(n + 2 * i + 1, 65536 * (i + 2), 64), free(n + 2 * i + 2, 65536 * (i + 2))];
+            let pair =
+                |i: u64| [alloc(n + 2 * i + 1, 65536 * (i + 2), 64), free(n + 2 * i + 2, 65536 * (i + 2))];
             let lines: Vec<String> = (0..500).flat_map(pair).collect();
             n += 1000;
             fake.lines(&lines);
@@ -387,7 +388,8 @@ fn ctl_answers_in_text_and_json() {
     }
     let json: Value = serde_json::from_str(&server.ctl(&["kernels", "--json"]).stdout).unwrap();
     assert_eq!(json["kernels"][0]["size_bytes"], 800);
-    let elsewhere: Value = serde_json::from_str(&server.ctl(&["dump", "--device", "7", "--json"]).stdout).unwrap();
+    let elsewhere: Value =
+        serde_json::from_str(&server.ctl(&["dump", "--device", "7", "--json"]).stdout).unwrap();
     assert_eq!(elsewhere["buffers"], json!([]));
     assert_eq!(server.ctl(&["mark", "warm"]).stdout, "marked: warm\n");
     server.says("mark warm");
@@ -466,7 +468,8 @@ fn a_log_that_nobody_reads_holds_nobody_up() {
     frame::Hello { version: frame::PROTOCOL, role: frame::Role::Recorder, header: hello.as_bytes() }
         .put(&mut bytes);
     // Each line about a mesh is one of the log: more than a pipe holds.
-    let lines: Vec<String> = (0..20_000).map(|i| MESH.replace("\"mesh_id\":0", &format!("\"mesh_id\":{i}"))).collect();
+    let lines: Vec<String> =
+        (0..20_000).map(|i| MESH.replace("\"mesh_id\":0", &format!("\"mesh_id\":{i}"))).collect();
     lines.chunks(1000).for_each(|lines| support::server::put_lines(lines, &mut bytes));
     support::server::put_lines(&[alloc(1, 4096, 1000)], &mut bytes);
     stream.write_all(&bytes).unwrap();
