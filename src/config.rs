@@ -24,8 +24,13 @@ pub fn switch_complaint(value: Option<OsString>) -> Option<String> {
 pub struct Config {
     /// `TT_MEMTRACE_OUTPUT`; absent: a file of the default name in the current directory.
     pub output: Option<OsString>,
+    /// `TT_MEMTRACE_SERVER`: `1` for the user's, or the path of a socket. With a server and no [`Self::output`] there is
+    /// no file.
+    pub server: Option<OsString>,
     /// `TT_MEMTRACE_LOG`.
     pub log: Level,
+    /// `TT_MEMTRACE_STACKS`: whether Python's are recorded.
+    pub python_stacks: bool,
     /// `TT_MEMTRACE_SPOOL_SIZE`, in bytes over all threads.
     pub spool_bytes: u64,
     /// `TT_MEMTRACE_SPILL_MAX`, in bytes on disk.
@@ -34,7 +39,14 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { output: None, log: Level::Warn, spool_bytes: SPOOL_BYTES, spill_bytes: SPILL_BYTES }
+        Self {
+            output: None,
+            server: None,
+            log: Level::Warn,
+            python_stacks: false,
+            spool_bytes: SPOOL_BYTES,
+            spill_bytes: SPILL_BYTES,
+        }
     }
 }
 
@@ -70,10 +82,13 @@ impl Config {
                 Some(level) => self.log = level,
                 None => return bad("one of warn, error, info, debug", "warn"),
             },
-            "TT_MEMTRACE_STACKS" => match value.to_str() {
-                Some("none" | "off") => {}
-                Some("python" | "native" | "both") => {
-                    return Some(format!("{name}: this version records no stacks yet; using none"));
+            names::STACKS => match value.to_str() {
+                Some("none" | "off") => self.python_stacks = false,
+                Some("python") => self.python_stacks = true,
+                Some(native @ ("native" | "both")) => {
+                    self.python_stacks = native == "both";
+                    let used = if self.python_stacks { "python" } else { "none" };
+                    return Some(format!("{name}: this version records no native stacks yet; using {used}"));
                 }
                 _ => return bad("one of none, python, native, both", "none"),
             },
@@ -85,7 +100,7 @@ impl Config {
                 Some(bytes) => self.spill_bytes = bytes,
                 None => return bad("a size such as 512M", "1G"),
             },
-            "TT_MEMTRACE_SERVER" => return Some(format!("{name} has no effect in this version")),
+            names::SERVER => self.server = Some(value).filter(|value| value != "0"),
             _ => {}
         }
         None
@@ -143,6 +158,20 @@ mod tests {
         let (config, complaints) = read(&[("TT_MEMTRACE_SPOOL_SIZE", "lots")]);
         assert_eq!(config.spool_bytes, 4 << 20);
         assert_eq!(complaints, ["TT_MEMTRACE_SPOOL_SIZE=lots is not a size from 256K to 1G; using 4M"]);
+    }
+
+    #[test]
+    fn stacks_are_pythons_or_none() {
+        let of = |value| read(&[("TT_MEMTRACE_STACKS", value)]);
+        let python = |(config, complaints): (Config, Vec<String>)| (config.python_stacks, complaints.len());
+        assert_eq!(
+            ["none", "off", "python", "native", "both"].map(of).map(python),
+            [(false, 0), (false, 0), (true, 0), (false, 1), (true, 1)]
+        );
+        assert_eq!(
+            of("both").1,
+            ["TT_MEMTRACE_STACKS: this version records no native stacks yet; using python"]
+        );
     }
 
     #[test]

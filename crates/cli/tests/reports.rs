@@ -44,6 +44,7 @@ fn the_summary_of_the_sample_has_its_figures() {
             },
             "by_ending": {"close": 4},
             "n_inherited": 0,
+            "n_freed_by_owner": 0,
             "n_live": 0,
         })
     );
@@ -111,9 +112,9 @@ fn a_snapshot_at_marks_is_one_line_per_mark() {
         "t_ns": 1_001_000_000, "live": [], "memories": []});
     assert_eq!(lines[0], empty);
     let mesh = json!({"mesh_id": 0, "chips": [1, 0], "type": "DRAM", "address": 64, "size_bytes": 100,
-        "per_bank_bytes": 100, "unique_id": null});
+        "per_bank_bytes": 100, "unique_id": null, "op": null, "where": null, "test": null});
     let chip = json!({"mesh_id": null, "chips": [1], "type": "DRAM", "address": "9007199254740994",
-        "size_bytes": 7, "per_bank_bytes": 7, "unique_id": 9});
+        "size_bytes": 7, "per_bank_bytes": 7, "unique_id": 9, "op": null, "where": null, "test": null});
     assert_eq!(lines[1]["live"], json!([mesh, chip]));
 }
 
@@ -188,6 +189,7 @@ fn a_forked_child_begins_with_what_its_parent_held() {
             "by_class": {"unattributed": {"n_buffers": 1, "bytes": 7, "bank_bytes": 7}},
             "by_ending": {"exit": 1},
             "n_inherited": 1,
+            "n_freed_by_owner": 0,
             "n_live": 0,
         })
     );

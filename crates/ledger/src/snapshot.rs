@@ -2,6 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::circular::{CircularFootprint, Resident};
+use crate::contexts::Contexts;
 use crate::headroom::LeastHeadroom;
 use crate::l1::{self, L1Map};
 use crate::ledger::Ledger;
@@ -56,6 +57,11 @@ impl<'a> Snapshot<'a> {
             (buffer.place(), rank(buffer.alloc.buffer_type), buffer.alloc.address, buffer.since.n)
         });
         live
+    }
+
+    /// What threads were doing when buffers were allocated.
+    pub fn contexts(&self) -> &'a Contexts {
+        &self.ledger.contexts
     }
 
     /// How many buffers and views are live.
@@ -150,7 +156,7 @@ impl<'a> Snapshot<'a> {
     /// Whether a live buffer counts: it owns its memory, or no live owner covers it on some chip.
     pub fn is_counted(&self, buffer: &Buffer) -> bool {
         let (aliases, slots) = (&self.ledger.aliases, &self.ledger.slots);
-        buffer.alloc.owns_data
+        buffer.owns_memory()
             || aliases
                 .at(buffer.alloc.buffer_type, buffer.alloc.address)
                 .any(|slot| slots.get(slot) == Some(buffer) && aliases.is_counted(slot, buffer))

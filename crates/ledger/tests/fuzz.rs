@@ -101,7 +101,7 @@ impl Source<'_> {
             n_cores: self.random.one_in(2).then(|| self.small(64)),
             cores: self.random.one_in(2).then(|| self.small(4)),
             unique_id,
-            owns_data: !self.random.one_in(4),
+            owns_data: (!self.random.one_in(4)).then(|| !self.random.one_in(4)),
             hooked: self.random.one_in(20),
         }
     }
@@ -116,7 +116,7 @@ impl Source<'_> {
     }
 
     fn event(&mut self) -> Event {
-        match self.random.below(40) {
+        match self.random.below(41) {
             0..=15 => {
                 let alloc = self.alloc();
                 self.history.push(alloc.clone());
@@ -125,7 +125,11 @@ impl Source<'_> {
                 }
                 Event::Alloc(alloc)
             }
-            16..=25 => Event::Dealloc(support::freed(&self.known())),
+            16..=25 => {
+                let mut freed = support::freed(&self.known());
+                freed.buffer_type = freed.buffer_type.filter(|_| !self.random.one_in(4));
+                Event::Dealloc(freed)
+            }
             26 => {
                 let Alloc { place, buffer_type, address, unique_id, .. } = self.known();
                 Event::Retained { place, buffer_type, address, unique_id }
@@ -153,7 +157,24 @@ impl Source<'_> {
             }
             37 => Event::Mark { name: "m".into() },
             38 => Event::Fork { token: self.random.next() },
+            39 => Event::Failure(Failure::Allocation(self.request())),
             _ => Event::OpEnd,
+        }
+    }
+
+    fn request(&mut self) -> Request {
+        let Alloc { place, allocator, buffer_type, layout, .. } = self.alloc();
+        let (size_bytes, page_size_bytes) = (self.number(), self.number());
+        let per_bank_bytes = (!self.random.one_in(4)).then(|| self.number());
+        Request {
+            place,
+            allocator,
+            buffer_type,
+            layout,
+            size_bytes,
+            page_size_bytes,
+            per_bank_bytes,
+            n_cores: None,
         }
     }
 
@@ -231,6 +252,9 @@ fn no_numbers_make_the_ledger_fail() {
         for _ in 0..n_lines {
             let line = source.line();
             let _ = ledger.apply(&line);
+            if let Line::Event(_, Event::Failure(Failure::Allocation(request))) = &line {
+                look_at_refusal(&ledger, request);
+            }
             if source.random.one_in(20) {
                 look_at_everything(&ledger);
                 growth.note("m", Moment::default(), &ledger.snapshot());
@@ -297,6 +321,16 @@ fn check_end(mut ledger: Ledger) {
     assert!(ledger.anomalies().first().len() <= 1000);
 }
 
+fn look_at_refusal(ledger: &Ledger, request: &Request) {
+    let snapshot = ledger.snapshot();
+    let _ = (snapshot.l1_below(request.place, u64::MAX), snapshot.lowest_l1(request.place));
+    let _ = (snapshot.program_end(1), snapshot.held_bytes(request.place, request.buffer_type));
+    let Some(refusal) = snapshot.refusal(request) else { return };
+    for way in refusal.fewest.iter().chain(&refusal.least) {
+        assert!(way.hole.bytes >= refusal.needed_bytes && !way.buffers.is_empty());
+    }
+}
+
 fn look_at_everything(ledger: &Ledger) {
     let snapshot = ledger.snapshot();
     for totals in [snapshot.chips(), snapshot.places()].concat() {
@@ -330,7 +364,7 @@ fn check_sums(snapshot: &Snapshot<'_>) {
         add(&mut by_place, buffer.place());
         for chip in snapshot.chips_of(buffer.place()) {
             add(&mut at_most, Place::Chip(*chip));
-            if buffer.alloc.owns_data {
+            if buffer.owns_memory() {
                 add(&mut owned, Place::Chip(*chip));
             }
         }

@@ -2,12 +2,12 @@
 //! needs is then taken from there. Unknown keys are ignored, unknown kinds are [`Line::Unknown`].
 
 use crate::event::{
-    Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, KernelKind, Lost, Place,
-    Stamp, SweepCause, TraceStep,
+    Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event, Failure,
+    Kernel, KernelKind, Lost, Place, Request, Stamp, SweepCause, TraceStep,
 };
 use crate::line::{
-    Allocator, Bank, Cores, Device, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Recovery,
-    Runtime,
+    Allocator, Bank, Context, Cores, Device, Ending, Footer, Frame, Header, Line, LineError, Mesh, Parent,
+    Range, Recovery, Runtime, Stack, Text,
 };
 use crate::version::{SCHEMA, Version};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
@@ -80,6 +80,10 @@ struct Fields<'a> {
     #[serde(borrow)]
     kernel: Option<Cow<'a, str>>,
     trace: Option<Number>,
+    #[serde(borrow)]
+    failure: Option<Cow<'a, str>>,
+    region_end: Option<Number>,
+    lowest_address: Option<Number>,
     dropped: Option<Number>,
     recorded: Option<Number>,
     recovered: Option<Number>,
@@ -95,6 +99,13 @@ struct Fields<'a> {
     bank_rounding_bytes: Option<Number>,
     banks: Option<Vec<BankFields<'a>>>,
     ranges: Option<Vec<[u32; 4]>>,
+    text: Option<u32>,
+    value: Option<String>,
+    stack: Option<u32>,
+    frames: Option<Vec<[u32; 3]>>,
+    is_cut: Option<bool>,
+    op: Option<u32>,
+    test: Option<u32>,
     #[serde(borrow)]
     schema: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -157,6 +168,14 @@ impl Fields<'_> {
             "device" => Line::Device(Device { chip: self.take("chip", self.chip)?, arch: self.arch()? }),
             "allocator" => Line::Allocator(self.allocator_definition()?),
             "cores" => Line::Cores(self.core_set()?),
+            "text" => Line::Text(self.text()?),
+            "stack" => Line::Stack(self.stack()?),
+            "context" => Line::Context(Context {
+                ctx: self.take("ctx", Some(self.ctx).filter(|ctx| *ctx != 0))?,
+                op: self.op,
+                stack: self.stack,
+                test: self.test,
+            }),
             "footer" => Line::Footer(self.footer()?),
             "recovery" => Line::Recovery(self.recovery()?),
             _ => match self.event()? {
@@ -202,6 +221,7 @@ impl Fields<'_> {
             "trace_begin" => self.trace(TraceStep::Begin)?,
             "trace_end" => self.trace(TraceStep::End)?,
             "trace_release" => self.trace(TraceStep::Release)?,
+            "failure" => Event::Failure(self.failure()?),
             "lost" => Event::Lost(Lost { dropped: self.number("dropped", self.dropped)? }),
             _ => return Ok(None),
         }))
@@ -227,13 +247,10 @@ impl Fields<'_> {
             size_bytes: self.number("size_bytes", self.size_bytes)?,
             page_size_bytes: self.number("page_size_bytes", self.page_size_bytes)?,
             per_bank_bytes: self.number("per_bank_bytes", self.per_bank_bytes)?,
-            n_cores: self
-                .n_cores
-                .map(|n| u32::try_from(n.0).map_err(|_| self.missing("n_cores")))
-                .transpose()?,
+            n_cores: self.n_cores()?,
             cores: self.cores,
             unique_id: self.unique_id.map(|id| id.0),
-            owns_data: self.take("owns_data", self.owns_data)?,
+            owns_data: self.owns_data,
             hooked: self.hooked,
         })
     }
@@ -241,7 +258,7 @@ impl Fields<'_> {
     fn dealloc(&self) -> Result<Dealloc, LineError> {
         Ok(Dealloc {
             place: self.place()?,
-            buffer_type: self.buffer_type()?,
+            buffer_type: self.buffer_type.as_ref().map(|_| self.buffer_type()).transpose()?,
             address: self.number("address", self.address)?,
             size_bytes: self.size_bytes.map(|size| size.0),
             unique_id: self.unique_id.map(|id| id.0),
@@ -272,6 +289,37 @@ impl Fields<'_> {
 
     fn trace(&self, step: TraceStep) -> Result<Event, LineError> {
         Ok(Event::Trace { step, place: self.place()?, trace: self.number("trace", self.trace)? })
+    }
+
+    fn failure(&self) -> Result<Failure, LineError> {
+        let is_dataflow = match self.failure.as_deref() {
+            Some("allocation") => return Ok(Failure::Allocation(self.request()?)),
+            Some("circular_buffer_clash") => false,
+            Some("dataflow_buffer_clash") => true,
+            _ => return Err(self.missing("failure")),
+        };
+        let figures = self.region_end.zip(self.lowest_address);
+        Ok(Failure::Clash(Clash {
+            place: self.place()?,
+            is_dataflow,
+            program: self.program_number(),
+            figures: figures
+                .map(|(end, lowest)| ClashFigures { region_end: end.0, lowest_address: lowest.0 }),
+        }))
+    }
+
+    fn request(&self) -> Result<Request, LineError> {
+        let layout = self.layout.as_deref().and_then(BufferLayout::from_name);
+        Ok(Request {
+            place: self.place()?,
+            allocator: self.allocator.map(|number| number.0),
+            buffer_type: self.buffer_type()?,
+            layout: self.take("layout", layout)?,
+            size_bytes: self.number("size_bytes", self.size_bytes)?,
+            page_size_bytes: self.number("page_size_bytes", self.page_size_bytes)?,
+            per_bank_bytes: self.per_bank_bytes.map(|bytes| bytes.0),
+            n_cores: self.n_cores()?,
+        })
     }
 
     fn header(mut self) -> Result<Header, LineError> {
@@ -329,6 +377,22 @@ impl Fields<'_> {
         Ok(Cores { cores: self.take("cores", self.cores)?, ranges: self.take("ranges", ranges)? })
     }
 
+    fn text(mut self) -> Result<Text, LineError> {
+        let value = self.value.take();
+        Ok(Text { text: self.take("text", self.text)?, value: self.take("value", value)? })
+    }
+
+    fn stack(&self) -> Result<Stack, LineError> {
+        let frame =
+            |[file, function, line]: &[u32; 3]| Frame { file: *file, function: *function, line: *line };
+        let frames = self.frames.as_ref().map(|frames| frames.iter().map(frame).collect());
+        Ok(Stack {
+            stack: self.take("stack", self.stack)?,
+            frames: self.take("frames", frames)?,
+            is_cut: self.take("is_cut", self.is_cut)?,
+        })
+    }
+
     fn footer(&self) -> Result<Footer, LineError> {
         Ok(Footer {
             t_ns: self.number("t_ns", self.t_ns)?,
@@ -355,6 +419,11 @@ impl Fields<'_> {
 
     fn buffer_type(&self) -> Result<BufferType, LineError> {
         self.take("type", self.buffer_type.as_deref().and_then(BufferType::from_name))
+    }
+
+    fn n_cores(&self) -> Result<Option<u32>, LineError> {
+        let narrow = |n: Number| u32::try_from(n.0).map_err(|_| self.missing("n_cores"));
+        self.n_cores.map(narrow).transpose()
     }
 
     fn program_number(&self) -> Option<u64> {

@@ -8,7 +8,9 @@
 
 pub mod event;
 pub mod frame;
+pub mod legacy;
 pub mod line;
+pub mod live;
 pub mod names;
 pub mod record;
 pub mod socket;
@@ -17,13 +19,14 @@ pub mod version;
 
 mod decode;
 mod encode;
+mod json;
 
 pub use event::{
-    Address, Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, KernelKind, Lost,
-    Place, Stamp, SweepCause, TraceStep,
+    Address, Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event,
+    Failure, Kernel, KernelKind, Lost, Place, Request, Stamp, SweepCause, TraceStep,
 };
 pub use line::{
-    Allocator, Bank, Cores, Device, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Recovery,
-    Runtime,
+    Allocator, Bank, Context, Cores, Device, Ending, Footer, Frame, Header, Line, LineError, Mesh, Parent,
+    Range, Recovery, Runtime, Stack, Text,
 };
 pub use version::Version;
