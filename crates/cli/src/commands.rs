@@ -21,15 +21,8 @@ use std::io::{self, BufWriter, Write};
 
 /// Does what was asked and gives the exit code.
 pub fn run(verb: Verb) -> anyhow::Result<u8> {
-    // Its log is written by another thread, which could not if this one held the lock.
-    if let Verb::Serve(serve) = verb {
-        return crate::server::run(&serve);
-    }
-    if let Verb::Live(live) = &verb {
-        // Its threads share standard output.
-        return live::run(live, &mut io::stdout());
-    }
-    let out = &mut BufWriter::new(io::stdout().lock());
+    // Not locked: the server's log and the live view are written by other threads.
+    let out = &mut BufWriter::new(io::stdout());
     let code = match verb {
         Verb::Run(run) => return run::run(&run),
         Verb::Serve(serve) => return crate::server::run(&serve),

@@ -280,8 +280,11 @@ impl Door {
             }
             Err(why) => why,
         };
-        refuse(&stream, &refused);
-        self.hub.observer.say(&format!("refused {}: {refused}", shown(&peer)));
+        // Who only looked whether somebody listens is nothing to tell of.
+        if refused != SILENT {
+            refuse(&stream, &refused);
+            self.hub.observer.say(&format!("refused {}: {refused}", shown(&peer)));
+        }
     }
 
     /// Reads the hello and answers it. Gives the header of a recorder.
@@ -315,6 +318,9 @@ impl Door {
     }
 }
 
+/// Why nothing was said to a connection that ended at once.
+const SILENT: &str = "it said nothing";
+
 /// Waits for the hello, however slowly it comes, no longer than it may take.
 fn hello(stream: &mut UnixStream, frames: &mut Frames) -> Result<std::ops::Range<usize>, String> {
     let deadline = Instant::now() + HELLO_PATIENCE;
@@ -332,7 +338,7 @@ fn hello(stream: &mut UnixStream, frames: &mut Frames) -> Result<std::ops::Range
         stream.set_read_timeout(Some(left)).map_err(|error| exit::plain(&error))?;
         match frames.fill(stream) {
             Ok(true) => {}
-            Ok(false) => return Err("it said nothing".into()),
+            Ok(false) => return Err(SILENT.into()),
             Err(FramesError::Io(error)) if is_timeout(&error) => return Err(late()),
             Err(error) => return Err(error.to_string()),
         }

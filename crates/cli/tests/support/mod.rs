@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 
 pub mod schema;
+pub mod server;
 
 use serde_json::Value;
 use std::ffi::OsStr;
