@@ -32,9 +32,8 @@ fn dram(state: &Value) -> Vec<(u64, u64, String)> {
 }
 
 fn statuses(state: &Value) -> Vec<(u64, String)> {
-    let of = |process: &Value| {
-        (process["pid"].as_u64().unwrap(), process["status"].as_str().unwrap().to_owned())
-    };
+    let of =
+        |process: &Value| (process["pid"].as_u64().unwrap(), process["status"].as_str().unwrap().to_owned());
     let mut all: Vec<_> = state["processes"].as_array().unwrap().iter().map(of).collect();
     all.sort();
     all
@@ -88,7 +87,8 @@ fn a_child_process_that_waits_to_be_killed() {
     support::server::put_lines(&[MESH.to_owned(), alloc(1, 4096, 7000)], &mut bytes);
     stream.write_all(&bytes).unwrap();
     // Whoever holds the other end of a connection says nothing of whether the process lives.
-    let mut holder = Command::new("sleep").arg("60").stdin(std::os::fd::OwnedFd::from(stream)).spawn().unwrap();
+    let mut holder =
+        Command::new("sleep").arg("60").stdin(std::os::fd::OwnedFd::from(stream)).spawn().unwrap();
     println!("holder {}", holder.id());
     let _ = holder.wait();
 }
@@ -126,7 +126,8 @@ fn a_process_that_lost_its_connection_keeps_what_it_holds_and_comes_back_as_the_
     let state = server.state_where("41 is cut off", |state| statuses(state) == [status(41, "disconnected")]);
     assert_eq!(dram(&state)[0], (1000, 1500, "exact".into()));
     // It went on without us: events 4 to 9 are in no figure but those of the present.
-    let mut fake = Fake::connect(&server, header(41));
+    let mut fake = Fake::hello(&server, header(41));
+    assert_eq!(fake.next().unwrap().0, Kind::Welcome);
     fake.state(9, 2, &[MESH.to_owned(), alloc(5, 8192, 300)]);
     fake.lines(&[alloc(10, 65536, 50)]);
     fake.acked(10);
@@ -308,7 +309,8 @@ fn memory_follows_what_is_live_not_what_happened() {
     let mut n = 1;
     let mut churn = |fake: &mut Fake, rounds: u64| {
         for _ in 0..rounds {
-            let pair = |i: u64| [alloc(n + 2 * i + 1, 65536 * (i + 2), 64), free(n + 2 * i + 2, 65536 * (i + 2))];
+            let pair =
+                |i: u64| [alloc(n + 2 * i + 1, 65536 * (i + 2), 64), free(n + 2 * i + 2, 65536 * (i + 2))];
             let lines: Vec<String> = (0..500).flat_map(pair).collect();
             n += 1000;
             fake.lines(&lines);
@@ -387,7 +389,8 @@ fn ctl_answers_in_text_and_json() {
     }
     let json: Value = serde_json::from_str(&server.ctl(&["kernels", "--json"]).stdout).unwrap();
     assert_eq!(json["kernels"][0]["size_bytes"], 800);
-    let elsewhere: Value = serde_json::from_str(&server.ctl(&["dump", "--device", "7", "--json"]).stdout).unwrap();
+    let elsewhere: Value =
+        serde_json::from_str(&server.ctl(&["dump", "--device", "7", "--json"]).stdout).unwrap();
     assert_eq!(elsewhere["buffers"], json!([]));
     assert_eq!(server.ctl(&["mark", "warm"]).stdout, "marked: warm\n");
     server.says("mark warm");
@@ -466,7 +469,8 @@ fn a_log_that_nobody_reads_holds_nobody_up() {
     frame::Hello { version: frame::PROTOCOL, role: frame::Role::Recorder, header: hello.as_bytes() }
         .put(&mut bytes);
     // Each line about a mesh is one of the log: more than a pipe holds.
-    let lines: Vec<String> = (0..20_000).map(|i| MESH.replace("\"mesh_id\":0", &format!("\"mesh_id\":{i}"))).collect();
+    let lines: Vec<String> =
+        (0..20_000).map(|i| MESH.replace("\"mesh_id\":0", &format!("\"mesh_id\":{i}"))).collect();
     lines.chunks(1000).for_each(|lines| support::server::put_lines(lines, &mut bytes));
     support::server::put_lines(&[alloc(1, 4096, 1000)], &mut bytes);
     stream.write_all(&bytes).unwrap();
@@ -475,4 +479,19 @@ fn a_log_that_nobody_reads_holds_nobody_up() {
     fake.acked(1);
     let _ = child.kill();
     let _ = child.wait();
+}
+
+#[test]
+fn a_dump_is_whole_however_long() {
+    let server = Server::start();
+    let mut fake = holding(&server, 181, 1000);
+    let lines: Vec<String> = (2..=5001).map(|n| alloc(n, 65536 * n, n)).collect();
+    fake.lines(&lines);
+    fake.acked(5001);
+    let dump: Value = serde_json::from_str(&server.ctl(&["dump", "--json"]).stdout).unwrap();
+    let sizes: Vec<u64> =
+        dump["buffers"].as_array().unwrap().iter().map(|b| b["size_bytes"].as_u64().unwrap()).collect();
+    assert_eq!(sizes.len(), 5001);
+    assert!(sizes.is_sorted_by(|a, b| a >= b));
+    assert!(server.ctl(&["dump"]).stdout.starts_with("5,001 buffers\n"));
 }

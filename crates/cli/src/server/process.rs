@@ -256,7 +256,7 @@ impl ProcessState {
         self.ledger = ledger;
         self.inherited_share = None;
         self.n_skipped += n.saturating_sub(self.n);
-        self.n = n;
+        self.n = self.n.max(n);
         self.n_dropped = n_dropped;
         true
     }
