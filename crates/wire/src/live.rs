@@ -198,11 +198,12 @@ impl Live {
             Event::OpEnd | Event::PhaseEnd => self.end_innermost(stamp, event),
             Event::Mark { .. } => self.note_use(stamp, event),
             // No memory: what is loaded is evicted without a word, and a trace's buffers are buffers. Losses are told
-            // beside the state, as a sum. A server that was not there at a fork has no use for it.
+            // beside the state, as a sum. What failed, and at a fork, is of use to who was there.
             Event::KernelLoad(_)
             | Event::KernelUnload { .. }
             | Event::Trace { .. }
             | Event::Lost(_)
+            | Event::Failure(_)
             | Event::Fork { .. } => {}
         }
     }
