@@ -96,6 +96,9 @@ pub struct Run {
     /// Replace the captures of an earlier run
     #[arg(short, long)]
     pub force: bool,
+    /// Also tell the tracking server: that of this user, or the one at this socket
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "1")]
+    pub server: Option<PathBuf>,
     /// No summary at the end
     #[arg(short, long)]
     pub quiet: bool,

@@ -42,6 +42,9 @@ pub fn run(args: &Run) -> anyhow::Result<u8> {
             command.env("LD_PRELOAD", preload::variable(library));
             command.env(names::SWITCH, "1").env(names::OUTPUT, output.variable());
             command.env(names::LIBRARY, library);
+            if let Some(server) = &args.server {
+                command.env(names::SERVER, server);
+            }
         }
         Err(why) => say(format_args!("{why}; the command runs unrecorded")),
     }
