@@ -12,14 +12,16 @@
 mod given;
 pub mod types;
 
-use crate::{guard, interpose, lifecycle, pipeline, state};
+use crate::pipeline::{self, Pipeline};
+use crate::{guard, interpose, lifecycle, state};
 use given::{place, read, some64};
 use std::ffi::{c_char, c_int};
+use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 use tt_memtrace_wire::record::{Kind, encode_text};
 use tt_memtrace_wire::{
-    Alloc, BufferType, CbAlloc, CbDealloc, Dealloc, Device, Event, Kernel, Line, Mesh, Place, Range,
-    SweepCause, TraceStep,
+    Alloc, CbAlloc, CbDealloc, Dealloc, Device, Event, Kernel, Line, Mesh, Place, Range, SweepCause,
+    TraceStep,
 };
 use types::{
     TT_MEMTRACE_ABI_VERSION, TT_MEMTRACE_NONE, TT_MEMTRACE_VIEW, tt_memtrace_buffer,
@@ -42,8 +44,9 @@ const LONGEST_MARK: usize = 4096;
 /// `buffer` is null or points to a struct of at least `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tt_memtrace_track_allocate(buffer: *const tt_memtrace_buffer) {
+    let briefly = |pipeline: &Pipeline, buffer: &_| pipeline.offer_alloc_briefly(&alloc(buffer));
     // SAFETY: the caller's contract.
-    unsafe { offer_buffer(buffer, Kind::Alloc, alloc) };
+    unsafe { offer_buffer(buffer, Kind::Alloc, briefly, |buffer| Event::Alloc(alloc(buffer))) };
 }
 
 /// Records that a buffer is about to give its memory back: call it before the allocator takes it. Only the place,
@@ -56,8 +59,9 @@ pub unsafe extern "C" fn tt_memtrace_track_allocate(buffer: *const tt_memtrace_b
 /// `buffer` is null or points to a struct of at least `struct_size` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn tt_memtrace_track_deallocate(buffer: *const tt_memtrace_buffer) {
+    let briefly = |pipeline: &Pipeline, buffer: &_| pipeline.offer_dealloc_briefly(&dealloc(buffer));
     // SAFETY: the caller's contract.
-    unsafe { offer_buffer(buffer, Kind::Dealloc, dealloc) };
+    unsafe { offer_buffer(buffer, Kind::Dealloc, briefly, |buffer| Event::Dealloc(dealloc(buffer))) };
 }
 
 /// Records a circular buffer of a program: call it when the program is laid out. Without a `program`, it belongs to
@@ -339,6 +343,30 @@ pub extern "C" fn tt_memtrace_flush(timeout_ms: u32) -> c_int {
     result
 }
 
+/// Writes the path of this process's capture to `buffer`, without a zero byte, if it has at most `capacity` bytes.
+/// Returns how many it has; 0 if nothing was recorded yet, or not into a file.
+///
+/// Thread-safe; waits for nothing. `buffer` is written during the call only; it may be null if `capacity` is 0. Returns 0
+/// when tracking is off.
+///
+/// # Safety
+/// `buffer` is null, or `capacity` bytes may be written there.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn tt_memtrace_capture_path(buffer: *mut c_char, capacity: u64) -> u64 {
+    let mut length = 0;
+    guard::enter(|| {
+        if let Some(pipeline) = pipeline::running() {
+            let path = pipeline.capture.as_os_str().as_bytes();
+            length = path.len();
+            if !buffer.is_null() && length as u64 <= capacity {
+                // SAFETY: the caller's contract, and it fits.
+                unsafe { std::ptr::copy_nonoverlapping(path.as_ptr(), buffer.cast(), length) };
+            }
+        }
+    });
+    length as u64
+}
+
 /// Returns 1 if events are recorded, or would be from the first one on; else 0.
 ///
 /// Thread-safe; waits for nothing.
@@ -364,11 +392,12 @@ pub extern "C" fn tt_memtrace_abi_version() -> u32 {
 unsafe fn offer_buffer(
     buffer: *const tt_memtrace_buffer,
     kind: Kind,
-    event: impl Fn(&tt_memtrace_buffer) -> Event + Copy,
+    briefly: impl Fn(&Pipeline, &tt_memtrace_buffer) -> bool,
+    event: impl Fn(&tt_memtrace_buffer) -> Event,
 ) {
     guard::enter_briefly(
         // SAFETY: the caller's contract.
-        |pipeline| unsafe { read(buffer) }.is_some_and(|buffer| pipeline.offer_briefly(&event(&buffer))),
+        |pipeline| unsafe { read(buffer) }.is_some_and(|buffer| briefly(pipeline, &buffer)),
         // SAFETY: the caller's contract.
         || unsafe { offer_buffer_at_length(buffer, kind, event) },
     );
@@ -391,8 +420,8 @@ unsafe fn offer_buffer_at_length(
 }
 
 #[inline(always)]
-fn alloc(buffer: &tt_memtrace_buffer) -> Event {
-    Event::Alloc(Alloc {
+fn alloc(buffer: &tt_memtrace_buffer) -> Alloc {
+    Alloc {
         place: place(buffer.mesh_id, buffer.device_id),
         allocator: some64(buffer.allocator),
         buffer_type: buffer.buffer_type.into(),
@@ -404,21 +433,21 @@ fn alloc(buffer: &tt_memtrace_buffer) -> Event {
         n_cores: None,
         cores: None,
         unique_id: some64(buffer.unique_id),
-        owns_data: buffer.flags & TT_MEMTRACE_VIEW == 0,
+        owns_data: Some(buffer.flags & TT_MEMTRACE_VIEW == 0),
         hooked: false,
-    })
+    }
 }
 
 #[inline(always)]
-fn dealloc(buffer: &tt_memtrace_buffer) -> Event {
-    Event::Dealloc(Dealloc {
+fn dealloc(buffer: &tt_memtrace_buffer) -> Dealloc {
+    Dealloc {
         place: place(buffer.mesh_id, buffer.device_id),
-        buffer_type: BufferType::from(buffer.buffer_type),
+        buffer_type: Some(buffer.buffer_type.into()),
         address: buffer.address,
         size_bytes: Some(buffer.size_bytes),
         unique_id: some64(buffer.unique_id),
         hooked: false,
-    })
+    }
 }
 
 fn offer_trace(step: TraceStep, mesh_id: u32, device_id: u32, trace: u64) {
@@ -429,7 +458,7 @@ fn offer_trace(step: TraceStep, mesh_id: u32, device_id: u32, trace: u64) {
 fn offer(event: Event) {
     guard::enter(|| {
         if let Some(pipeline) = pipeline::started() {
-            pipeline.offer_at_length(&event);
+            pipeline.offer(&event);
         }
     });
 }

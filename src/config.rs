@@ -24,6 +24,9 @@ pub fn switch_complaint(value: Option<OsString>) -> Option<String> {
 pub struct Config {
     /// `TT_MEMTRACE_OUTPUT`; absent: a file of the default name in the current directory.
     pub output: Option<OsString>,
+    /// `TT_MEMTRACE_SERVER`: `1` for the user's, or the path of a socket. With a server and no [`Self::output`] there is
+    /// no file.
+    pub server: Option<OsString>,
     /// `TT_MEMTRACE_LOG`.
     pub log: Level,
     /// `TT_MEMTRACE_SPOOL_SIZE`, in bytes over all threads.
@@ -34,7 +37,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { output: None, log: Level::Warn, spool_bytes: SPOOL_BYTES, spill_bytes: SPILL_BYTES }
+        Self {
+            output: None,
+            server: None,
+            log: Level::Warn,
+            spool_bytes: SPOOL_BYTES,
+            spill_bytes: SPILL_BYTES,
+        }
     }
 }
 
@@ -85,7 +94,7 @@ impl Config {
                 Some(bytes) => self.spill_bytes = bytes,
                 None => return bad("a size such as 512M", "1G"),
             },
-            "TT_MEMTRACE_SERVER" => return Some(format!("{name} has no effect in this version")),
+            names::SERVER => self.server = Some(value).filter(|value| value != "0"),
             _ => {}
         }
         None
@@ -143,6 +152,16 @@ mod tests {
         let (config, complaints) = read(&[("TT_MEMTRACE_SPOOL_SIZE", "lots")]);
         assert_eq!(config.spool_bytes, 4 << 20);
         assert_eq!(complaints, ["TT_MEMTRACE_SPOOL_SIZE=lots is not a size from 256K to 1G; using 4M"]);
+    }
+
+    #[test]
+    fn a_server_is_wanted_by_1_or_its_path() {
+        for (value, server) in
+            [("", None), ("0", None), ("1", Some("1")), ("/run/x.sock", Some("/run/x.sock"))]
+        {
+            let (config, complaints) = read(&[("TT_MEMTRACE_SERVER", value)]);
+            assert_eq!((config.server, complaints), (server.map(Into::into), vec![]), "{value}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::pipeline::{self, Pipeline};
 use crate::state::{self, State};
 use crate::{lifecycle, spool};
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs `record` unless recording is off or this thread is already inside: then the runtime is answering a
@@ -22,10 +23,18 @@ pub fn enter(record: impl FnOnce()) {
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: that address is valid as long as the thread lives.
     let before = unsafe { *errno };
-    let _ = catch_unwind(AssertUnwindSafe(record));
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(record)) {
+        forget(panic);
+    }
     // SAFETY: as above.
     unsafe { *errno = before };
     spool::leave();
+}
+
+#[cold]
+#[inline(never)]
+fn forget(panic: Box<dyn Any + Send>) {
+    drop(panic);
 }
 
 /// The short way of the commonest events: as [`enter`], but with one look at the state, and without what only the
@@ -34,18 +43,19 @@ pub fn enter(record: impl FnOnce()) {
 #[inline(always)]
 pub fn enter_briefly(record: impl FnOnce(&'static Pipeline) -> bool, at_length: impl FnOnce()) {
     let state = state::get();
-    if matches!(state, State::Off | State::Stopped) && !lifecycle::load_early() {
+    if state == State::Running
+        && let Some(pipeline) = pipeline::current()
+        && spool::enter()
+    {
+        let is_recorded = record(pipeline);
+        spool::leave();
+        if is_recorded {
+            return;
+        }
+    } else if matches!(state, State::Off | State::Stopped) && !lifecycle::load_early() {
         return;
     }
-    let Some(pipeline) = pipeline::current().filter(|_| state == State::Running) else { return at_length() };
-    if !spool::enter() {
-        return at_length();
-    }
-    let is_recorded = record(pipeline);
-    spool::leave();
-    if !is_recorded {
-        at_length();
-    }
+    at_length();
 }
 
 /// Marks the calling thread as one of ours for ever: nothing it does is recorded.

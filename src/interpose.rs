@@ -7,6 +7,7 @@
 mod buffers;
 mod cache;
 mod devices;
+mod failures;
 mod fields;
 mod grid;
 mod programs;

@@ -7,11 +7,12 @@
 //!    which one an event used.
 //! 2. [`guard`] lets each entry through: not twice on one thread, no panic out, `errno` as it was.
 //! 3. [`state`] says whether anything is recorded at all. The first event of a process starts the recording:
-//!    [`config`] is read, [`output`] picks the file, [`process`] fills its header.
+//!    [`opening`] reads the [`config`], [`output`] picks the file, [`process`] fills its header.
 //! 4. [`pipeline`] defines what the event names, and leaves it in the [`spool`]: 64 bytes of shared memory with a
 //!    clock reading that gives it its place in the process's one order. What a push needs to know lies in the
 //!    thread's own lines ([`thread`]). The call returns.
-//! 5. [`worker`], the only thread of ours, sorts the events, numbers them and writes them through [`sink`].
+//! 5. [`worker`], the only thread of ours, sorts the events, numbers them and writes them through [`sink`]. A
+//!    tracking server that is wanted gets the same lines ([`server`]).
 //! 6. [`lifecycle`] is everything that runs outside the host's own calls: load, fork, exit.
 //!
 //! The library never blocks, floods, fails or aborts its host, and computes no figures: those are the ledger's
@@ -25,10 +26,12 @@ mod config;
 mod guard;
 mod interpose;
 mod lifecycle;
+mod opening;
 mod output;
 mod pipeline;
 mod process;
 mod report;
+mod server;
 mod sink;
 mod spool;
 mod state;

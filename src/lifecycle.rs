@@ -2,7 +2,7 @@
 
 use crate::pipeline::{self, Pipeline};
 use crate::state::{self, State};
-use crate::{config, guard, spool};
+use crate::{config, guard, server, spool};
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -246,6 +246,7 @@ extern "C" fn in_child() {
             PARENT_TOKEN.store(token, Ordering::Relaxed);
         }
     }
+    server::close_inherited();
     spool::forget_segment();
     state::next_generation();
     state::set(if WAS_STOPPED.get() { State::Stopped } else { State::Idle });

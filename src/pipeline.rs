@@ -5,15 +5,17 @@
 
 use crate::spool::Spool;
 use crate::state::{self, State};
-use crate::{lifecycle, report, worker};
+use crate::{lifecycle, opening, report};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
-use tt_memtrace_wire::record::{self, Encoded, encode, encode_alloc, encode_dealloc, encode_definition};
-use tt_memtrace_wire::{Cores, Ending, Event, Line, Mesh, Place, Range};
+use tt_memtrace_wire::record::{
+    self, Encoded, Slot, encode, encode_alloc, encode_dealloc, encode_definition,
+};
+use tt_memtrace_wire::{Alloc, Cores, Dealloc, Ending, Event, Line, Mesh, Place, Range};
 
 /// How long an event waits for another thread that is starting the recording.
 const START_PATIENCE: Duration = Duration::from_secs(5);
@@ -121,7 +123,7 @@ pub fn count_reentry() {
 }
 
 fn start() {
-    match worker::open() {
+    match opening::open() {
         Ok((pipeline, run)) => {
             let pipeline: &'static Pipeline = Box::leak(Box::new(pipeline));
             CURRENT.store(std::ptr::from_ref(pipeline).cast_mut(), Ordering::Release);
@@ -151,30 +153,44 @@ impl Pipeline {
         }
     }
 
-    /// Records an event that happens now.
+    /// Records an allocation that happens now.
     #[inline(always)]
-    pub fn offer(&self, event: &Event) {
-        if !self.offer_briefly(event) {
-            self.offer_at_length(event);
+    pub fn offer_alloc(&self, alloc: &Alloc) {
+        if !self.offer_alloc_briefly(alloc) {
+            self.offer(&Event::Alloc(alloc.clone()));
         }
     }
 
-    /// The same for the two commonest events, if nothing has to be done before and the thread's segment has room:
-    /// no lock, no system call, no panic. Else nothing is recorded or counted, and the answer is false.
+    /// Records a deallocation that happens now.
     #[inline(always)]
-    pub fn offer_briefly(&self, event: &Event) -> bool {
-        let slot = match event {
-            Event::Alloc(alloc) => encode_alloc(alloc, 0, |number| self.spool.known_allocator(number)),
-            Event::Dealloc(dealloc) => Some(encode_dealloc(dealloc, 0)),
-            _ => None,
-        };
-        let is_ready = !self.has_unsent.load(Ordering::Relaxed);
-        slot.is_some_and(|slot| is_ready && self.spool.push_here(&slot))
+    pub fn offer_dealloc(&self, dealloc: &Dealloc) {
+        if !self.offer_dealloc_briefly(dealloc) {
+            self.offer(&Event::Dealloc(dealloc.clone()));
+        }
     }
 
-    /// The same for any event, and for one that comes seldom: one call, no code of its own where it is made.
+    /// Records an allocation if nothing has to be done before and the thread's segment has room: no lock, no system
+    /// call, no panic. Else nothing is recorded or counted, and the answer is false.
+    #[inline(always)]
+    pub fn offer_alloc_briefly(&self, alloc: &Alloc) -> bool {
+        let slot = encode_alloc(alloc, 0, |number| self.spool.known_allocator(number));
+        slot.is_some_and(|slot| self.offer_slot(&slot))
+    }
+
+    /// The same for a deallocation.
+    #[inline(always)]
+    pub fn offer_dealloc_briefly(&self, dealloc: &Dealloc) -> bool {
+        self.offer_slot(&encode_dealloc(dealloc, 0))
+    }
+
+    #[inline(always)]
+    fn offer_slot(&self, slot: &Slot) -> bool {
+        !self.has_unsent.load(Ordering::Relaxed) && self.spool.push_here(slot)
+    }
+
+    /// Records any event that happens now: one call, no code of its own where it is made.
     #[inline(never)]
-    pub fn offer_at_length(&self, event: &Event) {
+    pub fn offer(&self, event: &Event) {
         self.offer_encoded(&encode(event, 0, |number| self.spool.allocator_position(number)));
     }
 

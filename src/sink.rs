@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// A capture that is being written.
 pub struct Sink {
-    /// Never closed: its number may be one of the host's files by then.
-    file: ManuallyDrop<File>,
+    /// Never closed: its number may be one of the host's files by then. None where only the tracking server is told.
+    file: Option<ManuallyDrop<File>>,
     path: PathBuf,
     identity: (u64, u64),
     /// Bytes of whole lines in the file.
@@ -22,7 +22,12 @@ impl Sink {
     /// Writes to `file`, which is empty and stands at `path`.
     pub fn new(file: File, path: PathBuf) -> io::Result<Self> {
         let identity = identity(&file.metadata()?);
-        Ok(Self { file: ManuallyDrop::new(file), path, identity, length: 0 })
+        Ok(Self { file: Some(ManuallyDrop::new(file)), path, identity, length: 0 })
+    }
+
+    /// Writes nothing.
+    pub fn nowhere() -> Self {
+        Self { file: None, path: PathBuf::new(), identity: (0, 0), length: 0 }
     }
 
     /// Bytes of whole lines.
@@ -37,10 +42,14 @@ impl Sink {
 
     /// Appends whole lines. If that fails the file is cut back to the last whole line.
     pub fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.check_descriptor()?;
-        if let Err(error) = self.file.write_all(lines) {
+        if self.file.is_some() {
+            self.check_descriptor()?;
+        }
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.write_all(lines)
+        {
             // Nothing more can be done if cutting fails as well: readers cope with a torn last line.
-            let _ = self.file.set_len(self.length);
+            let _ = file.set_len(self.length);
             return Err(error);
         }
         self.length += lines.len() as u64;
@@ -49,7 +58,8 @@ impl Sink {
 
     /// A host that closes every descriptor (a daemon) closes ours too, and its next file gets our number.
     fn check_descriptor(&mut self) -> io::Result<()> {
-        if self.file.metadata().is_ok_and(|metadata| self.is_ours(&metadata)) {
+        let metadata = self.file.as_ref().and_then(|file| file.metadata().ok());
+        if metadata.is_some_and(|metadata| self.is_ours(&metadata)) {
             return Ok(());
         }
         let mut file = above_standard(OpenOptions::new().write(true).open(&self.path)?)?;
@@ -57,7 +67,7 @@ impl Sink {
             return Err(io::Error::other("the file was replaced by another"));
         }
         file.seek(SeekFrom::Start(self.length))?;
-        self.file = ManuallyDrop::new(file);
+        self.file = Some(ManuallyDrop::new(file));
         Ok(())
     }
 
@@ -154,7 +164,7 @@ mod tests {
 
         let theirs = File::create(folder.path().join("theirs")).unwrap();
         // SAFETY: both descriptors are open; this is what a host does to us.
-        unsafe { libc::dup2(theirs.as_raw_fd(), sink.file.as_raw_fd()) };
+        unsafe { libc::dup2(theirs.as_raw_fd(), sink.file.as_ref().unwrap().as_raw_fd()) };
         sink.write(b"two\n").unwrap();
 
         assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\n");

@@ -251,9 +251,9 @@ impl Spool {
     /// `n` slots from `hot.next` on are the calling thread's, and what follows the first one is there.
     #[inline(always)]
     unsafe fn commit(&self, hot: &mut Hot, slot: &record::Slot, n: usize) {
-        let commit = hot.commit;
+        let (next, commit) = (hot.next, hot.commit);
         // SAFETY: the slot is this thread's and inside the mapping.
-        let last = unsafe { hot.next.add(WORDS - 1) };
+        let last = unsafe { next.add(WORDS - 1) };
         // SAFETY: as above; it is an aligned u64 that is only touched as an atomic.
         let last = unsafe { AtomicU64::from_ptr(last) };
         last.store(commit | BUSY, Ordering::Relaxed);
@@ -262,10 +262,10 @@ impl Spool {
         let [_, what, place, a, b, c, d, _] = *slot;
         let words = [ticks, what | u64::from(hot.tid) << 32, place, a, b, c, d];
         // SAFETY: as above: seven words before the commit word.
-        unsafe { hot.next.cast::<[u64; WORDS - 1]>().write(words) };
+        unsafe { next.cast::<[u64; WORDS - 1]>().write(words) };
         last.store(commit, Ordering::Release);
         // SAFETY: `n` slots were left, so this is at most the segment's end.
-        hot.next = unsafe { hot.next.add(n * WORDS) };
+        hot.next = unsafe { next.add(n * WORDS) };
         hot.commit = commit + 2 * n as u64;
     }
 

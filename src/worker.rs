@@ -1,26 +1,20 @@
 //! The one thread of ours: takes what the spool holds, puts it into order, writes it, and only then gives the
-//! room back. And how a recording begins.
+//! room back.
 
-use crate::config::{self, Config};
-use crate::output::{self, Output};
 use crate::pipeline::Pipeline;
-use crate::process::Process;
 use crate::report::{self, Level};
+use crate::server::Server;
 use crate::sink::{Sink, Spill};
 use crate::spool::Spool;
 use crate::state::{self, State};
-use crate::{clock, guard, interpose, lifecycle};
+use crate::{clock, guard, lifecycle};
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tt_memtrace_wire::record::BYTES;
-use tt_memtrace_wire::spool::{Batch, Clock, Journal, Merge, Moved, Origin, Writer};
+use tt_memtrace_wire::spool::{Batch, Clock, Journal, Merge, Moved, Writer};
 use tt_memtrace_wire::spool::{DURABLE, IDLE, PENDING, PHASE, SPILLING, WRITING, segment};
-use tt_memtrace_wire::{Ending, Event, Footer, Header, Line, Lost, names, version};
+use tt_memtrace_wire::{Ending, Event, Footer, Line, Lost};
 
-/// What is tried when there is no room for the spool that was asked for.
-const SMALL_SPOOL: u64 = 1 << 20;
-const SMALLEST_SPOOL: u64 = 128 << 10;
 /// The worker sleeps between these while nothing comes, longer each time.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
 const LONGEST_SLEEP: Duration = Duration::from_millis(5);
@@ -38,116 +32,11 @@ const SLOTS_AT_ONCE: usize = 2 * 1024;
 /// So many pieces of the spill file are written before the spool is looked through again.
 const PIECES_A_ROUND: usize = 4;
 
-/// Opens the capture and the spool and writes the header, on the thread of the first event: a capture that
-/// names its spool exists before that event's call returns. Gives the recording and what starts its worker, or
-/// the line that says why not.
-pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), String> {
-    if let Some(complaint) = config::switch_complaint(std::env::var_os(names::SWITCH)) {
-        return Err(complaint);
-    }
-    let (config, complaints) = Config::from_env(std::env::vars_os());
-    report::set_level(config.log);
-    for complaint in complaints {
-        report::say(Level::Warn, complaint);
-    }
-    let process = Process::this();
-    let cannot = |path: &Path, error: &io::Error| {
-        format!("cannot write {}: {error}; nothing is recorded", path.display())
-    };
-    let Output { file, path, renamed } =
-        output::create(config.output.as_deref(), &process).map_err(|(path, error)| cannot(&path, &error))?;
-    if renamed {
-        report::say(Level::Warn, format_args!("the usual name is taken; recording to {}", path.display()));
-    } else {
-        report::say(Level::Info, format_args!("recording to {}", path.display()));
-    }
-    let forget = |spool: Option<&Spool>| {
-        // It has no header, so nobody could read it.
-        let _ = std::fs::remove_file(&path);
-        spool.inspect(|spool| spool.remove());
-    };
-    let spool = create_spool(&process, &path, config.spool_bytes).map_err(|error| {
-        forget(None);
-        format!("cannot reserve a spool in /dev/shm or beside the capture: {error}; nothing is recorded")
-    })?;
-    let sink = begin(file, &path, header(process, &spool), &spool).map_err(|error| {
-        forget(Some(&spool));
-        cannot(&path, &error)
-    })?;
-    let spill = Spill::new(&path, config.spill_bytes);
-    Ok((Pipeline::new(spool, path), |pipeline| spawn(pipeline, sink, spill)))
-}
-
-/// Writes the header, on a thread of the host, whose signals are not blocked as the worker's are.
-fn begin(file: std::fs::File, path: &Path, header: Header, spool: &Spool) -> io::Result<Sink> {
-    let mut sink = Sink::new(file, path.to_owned())?;
-    let mut line = Vec::new();
-    Line::Header(Box::new(header)).write_to(&mut line);
-    // Before the file has it: whoever completes the capture of a process that is killed here keeps its header.
-    spool.store(DURABLE, line.len() as u64);
-    lifecycle::without_signals_of_writing(|| sink.write(&line))?;
-    Ok(sink)
-}
-
-/// In memory if possible: a disk under load would make the host's threads wait for it. Else beside the capture.
-/// Where there is no room, or a limit on the size of files, a smaller one serves as well, but fills up sooner.
-fn create_spool(process: &Process, capture: &Path, bytes: u64) -> io::Result<Spool> {
-    let in_memory = PathBuf::from(format!("/dev/shm/tt-memtrace-{}-{}.spool", process.pid, process.t_ns));
-    let mut beside = capture.as_os_str().to_owned();
-    beside.push(".spool");
-    let places = [in_memory, beside.into()];
-    let mut failure = None;
-    for bytes in [bytes, bytes.min(SMALL_SPOOL), bytes.min(SMALLEST_SPOOL)] {
-        for place in &places {
-            match Spool::create(place.clone(), usize::try_from(bytes).unwrap_or(usize::MAX)) {
-                Ok(spool) => {
-                    origin(process, capture).store(|at, word| spool.store(at, word));
-                    return Ok(spool);
-                }
-                // The first one tells most: it is about what was asked for.
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
-    }
-    Err(failure.unwrap_or_else(|| io::ErrorKind::OutOfMemory.into()))
-}
-
-/// For whoever finds the spool without the capture.
-fn origin(process: &Process, capture: &Path) -> Origin {
-    let inode = process.pid_namespace.trim_matches(|c: char| !c.is_ascii_digit()).parse();
-    Origin {
-        process_start: process.start,
-        pid_namespace: inode.unwrap_or(0),
-        capture: capture.as_os_str().as_encoded_bytes().to_vec(),
-    }
-}
-
-fn header(process: Process, spool: &Spool) -> Header {
-    Header {
-        version: version::CURRENT,
-        tool: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: process.pid,
-        process_start: process.start,
-        host: process.host,
-        boot_id: process.boot_id,
-        pid_namespace: process.pid_namespace,
-        rank: process.rank,
-        program: process.program,
-        command: process.command,
-        t_ns: process.t_ns,
-        wall_ns: process.wall_ns,
-        runtime: interpose::runtime(),
-        stacks: "none".to_owned(),
-        spool: Some(spool.path().to_string_lossy().into_owned()),
-        parent: lifecycle::parent(),
-    }
-}
-
-/// Starts the thread with all signals blocked: the host's handlers run on the host's threads.
-fn spawn(pipeline: &'static Pipeline, sink: Sink, spill: Spill) -> bool {
+/// Starts the thread, with all signals blocked: the host's handlers run on the host's threads.
+pub fn spawn(pipeline: &'static Pipeline, sink: Sink, spill: Spill, server: Option<Server>) -> bool {
     let spawned = lifecycle::with_signals_blocked(|| {
         let worker = std::thread::Builder::new().name("tt-memtrace".to_owned());
-        worker.spawn(move || Worker::new(pipeline, sink, spill).run())
+        worker.spawn(move || Worker::new(pipeline, sink, spill, server).run())
     });
     match spawned {
         Ok(handle) => {
@@ -166,6 +55,9 @@ struct Worker {
     spool: &'static Spool,
     sink: Sink,
     spill: Spill,
+    server: Option<Server>,
+    /// The flush that waits for the server, and the event it waits for.
+    asked: (u64, u64),
     /// What the files hold.
     journal: Journal,
     /// What the spool holds.
@@ -190,7 +82,7 @@ enum Round {
 }
 
 impl Worker {
-    fn new(pipeline: &'static Pipeline, sink: Sink, spill: Spill) -> Self {
+    fn new(pipeline: &'static Pipeline, sink: Sink, spill: Spill, server: Option<Server>) -> Self {
         let spool = &pipeline.spool;
         let journal = Journal { capture_bytes: sink.length(), ..Journal::default() };
         Self {
@@ -198,6 +90,8 @@ impl Worker {
             spool,
             sink,
             spill,
+            server,
+            asked: (0, 0),
             journal,
             merge: Merge::new(spool.layout()),
             batch: Batch::default(),
@@ -215,6 +109,10 @@ impl Worker {
         let started = Instant::now();
         let mut anchored = started;
         loop {
+            // At first, before anything is written: a server that is there sees every event.
+            if let Some(server) = &mut self.server {
+                server.turn();
+            }
             // Asked first: what is found afterwards is all that they can want.
             let (ending, ticket) = (self.pipeline.ending(), self.pipeline.flush_wanted());
             if anchored.elapsed() > (started.elapsed() / 8).min(ANCHOR_AGE) {
@@ -226,7 +124,7 @@ impl Worker {
                 Err(error) => return self.give_up(&error),
             };
             if round != Round::Behind {
-                self.pipeline.set_flushed(ticket);
+                self.note_flushed(ticket);
             }
             match (round, ending) {
                 // Other threads may go on recording until the very end; they are not waited for.
@@ -247,6 +145,16 @@ impl Worker {
                 }
                 _ => (sleep, n_idle) = (SHORTEST_SLEEP, 0),
             }
+        }
+    }
+
+    /// What was asked for by that flush is in the file: it is done as soon as the server, if there is one, has it too.
+    fn note_flushed(&mut self, ticket: u64) {
+        let Some(server) = &self.server else { return self.pipeline.set_flushed(ticket) };
+        let (asked, n) = self.asked;
+        if server.has(n) {
+            self.pipeline.set_flushed(asked);
+            self.asked = (ticket, self.journal.n);
         }
     }
 
@@ -356,7 +264,8 @@ impl Worker {
         let allocator = |position| spool.allocator_number(position);
         let mut writer = Writer { n: journal.n, clock: Clock::load(|at| spool.load(at)), allocator };
         for record in self.batch.records() {
-            writer.write(record, &mut self.lines);
+            let live = self.server.as_mut().map(Server::live);
+            writer.write_and_tell(record, &mut self.lines, live);
         }
         if n_dropped > journal.dropped {
             let lost = Event::Lost(Lost { dropped: n_dropped - journal.dropped });
@@ -369,6 +278,9 @@ impl Worker {
         self.announce(WRITING, journal, is_from_spool);
         self.sink.write(&self.lines)?;
         self.settle(journal, is_from_spool);
+        if let Some(server) = &mut self.server {
+            server.take(&self.lines, journal.n, journal.dropped);
+        }
         Ok(())
     }
 
@@ -454,6 +366,9 @@ impl Worker {
             // The spool last: as long as it is there, readers look for what else there is.
             self.spill.remove();
             self.spool.remove();
+        }
+        if let Some(server) = &mut self.server {
+            server.finish(&self.lines);
         }
         self.pipeline.set_finished();
     }

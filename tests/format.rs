@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use support::{complaint, project, schema};
 use tt_memtrace_wire::{
-    Alloc, Allocator, Bank, BufferType, CbAlloc, CbDealloc, Cores, Dealloc, Device, Ending, Event, Footer,
-    Header, Kernel, Line, Lost, Mesh, Parent, Place, Range, Recovery, Runtime, Stamp, SweepCause, TraceStep,
-    version,
+    Alloc, Allocator, Bank, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Cores, Dealloc, Device,
+    Ending, Event, Failure, Footer, Header, Kernel, Line, Lost, Mesh, Parent, Place, Range, Recovery,
+    Request, Runtime, Stamp, SweepCause, TraceStep, version,
 };
 
 #[test]
@@ -213,12 +213,12 @@ fn events(number: u64, optional: Option<u64>) -> Vec<Event> {
             n_cores: optional.map(|_| small),
             cores: optional.map(|_| small),
             unique_id: optional,
-            owns_data: true,
+            owns_data: optional.map(|id| id % 2 == 0),
             hooked: optional.is_some(),
         }),
         Event::Dealloc(Dealloc {
             place,
-            buffer_type,
+            buffer_type: optional.map(|_| buffer_type),
             address: number,
             size_bytes: Some(number),
             unique_id: optional,
@@ -254,6 +254,22 @@ fn events(number: u64, optional: Option<u64>) -> Vec<Event> {
         Event::Trace { step: TraceStep::Begin, place, trace: number },
         Event::Trace { step: TraceStep::End, place, trace: number },
         Event::Trace { step: TraceStep::Release, place, trace: number },
+        Event::Failure(Failure::Allocation(Request {
+            place,
+            allocator: optional,
+            buffer_type,
+            layout: small.into(),
+            size_bytes: number,
+            page_size_bytes: number,
+            per_bank_bytes: optional,
+            n_cores: optional.map(|_| small),
+        })),
+        Event::Failure(Failure::Clash(Clash {
+            place,
+            is_dataflow: optional.is_some(),
+            program: optional,
+            figures: optional.map(|end| ClashFigures { region_end: end, lowest_address: number }),
+        })),
         Event::Lost(Lost { dropped: number }),
     ]
 }

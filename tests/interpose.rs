@@ -1,12 +1,12 @@
 //! The front door of the stock runtime, with a fake of it: what a wheel cannot show is what happens when a
 //! symbol is missing or the fields have moved. The real runtime is followed in `tests/ttnn`.
-#![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where it is surprised")]
 
 mod support;
 
 use std::collections::BTreeMap;
 use support::{Bench, Outcome, compile, project};
-use tt_memtrace_wire::{Event, Line, Place};
+use tt_memtrace_wire::{Clash, Event, Failure, Line, Place};
 
 /// Runs a program against a fake runtime that was built with these definitions.
 fn run(bench: &Bench, definitions: &[&str]) -> Outcome {
@@ -69,6 +69,54 @@ fn fields_that_do_not_fit_together_are_one_line_and_nothing_is_recorded() {
           on, unrecorded"]
     );
     assert!(bench.captures().is_empty());
+}
+
+#[test]
+fn a_refusal_is_recorded_as_its_exception_passes_unchanged() {
+    let both = [&["-DREFUSES", "-DACCESSORS"][..], &["-DREFUSES"]].map(|of| (of, Some(2048)));
+    for (definitions, per_bank) in both.into_iter().chain([(&["-DREFUSES", "-DNO_BANKS"][..], None)]) {
+        let bench = Bench::new();
+        let library = bench.path("libtt_metal.so");
+        let flags = [&["-std=c++17", "-O1", "-fPIC", "-shared"], definitions].concat();
+        compile("c++", &flags, &project("tests/c/fake_runtime.cpp"), &library).unwrap();
+        let outcome = bench.program("asks_for_too_much.c").args([library]).run().quiet();
+        assert_eq!(outcome.stdout, "4096\nOut of Memory 1\ncircular buffers clash\n17\n");
+        let capture = bench.capture();
+        let failures: Vec<_> = capture
+            .events()
+            .map(|(_, event)| match event {
+                Event::Failure(failure) => failure.clone(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        let [Failure::Allocation(request), circular, dataflow] = &failures[..] else {
+            panic!("{failures:?}")
+        };
+        assert_eq!(
+            (request.place, request.size_bytes, request.per_bank_bytes),
+            (Place::Mesh(7), 16384, per_bank)
+        );
+        assert!(capture.lines.iter().any(|line| {
+            matches!(line, Line::Allocator(allocator) if Some(allocator.allocator) == request.allocator)
+        }));
+        for (clash, is_dataflow) in [(circular, false), (dataflow, true)] {
+            let expected = Clash { place: Place::Chip(3), is_dataflow, program: Some(11), figures: None };
+            assert_eq!(*clash, Failure::Clash(expected));
+        }
+    }
+}
+
+#[test]
+fn a_patched_runtime_has_no_refusals_in_its_capture() {
+    let bench = Bench::new();
+    let library = bench.path("libtt_metal.so");
+    let include = project("include");
+    let flags =
+        ["-std=c++17", "-O1", "-fPIC", "-shared", "-DREFUSES", "-DMARKED", "-I", include.to_str().unwrap()];
+    compile("c++", &flags, &project("tests/c/fake_runtime.cpp"), &library).unwrap();
+    let outcome = bench.program("asks_for_too_much.c").args([library]).run().quiet();
+    assert_eq!(outcome.stdout.lines().count(), 4);
+    assert!(bench.captures().iter().all(|capture| capture.events().count() == 0));
 }
 
 const N: u64 = 8 * 200;

@@ -57,7 +57,7 @@ fn expected_events() -> Vec<Event> {
         n_cores: None,
         cores: None,
         unique_id: Some(77),
-        owns_data: true,
+        owns_data: Some(true),
         hooked: false,
     };
     let view = Alloc {
@@ -70,7 +70,7 @@ fn expected_events() -> Vec<Event> {
         page_size_bytes: 1200,
         per_bank_bytes: 1408,
         unique_id: None,
-        owns_data: false,
+        owns_data: Some(false),
         ..on_mesh
     };
     let cb = CbAlloc {
@@ -115,8 +115,9 @@ fn expected_events() -> Vec<Event> {
 }
 
 fn freed(alloc: &Alloc) -> Dealloc {
-    let Alloc { place, buffer_type, address, size_bytes, unique_id, hooked, .. } = *alloc;
-    Dealloc { place, buffer_type, address, size_bytes: Some(size_bytes), unique_id, hooked }
+    let Alloc { place, address, size_bytes, unique_id, hooked, .. } = *alloc;
+    let (buffer_type, size_bytes) = (Some(alloc.buffer_type), Some(size_bytes));
+    Dealloc { place, buffer_type, address, size_bytes, unique_id, hooked }
 }
 
 #[test]
@@ -139,7 +140,7 @@ fn garbage_is_refused_or_recorded_as_given_and_the_program_lives_on() {
     assert_eq!((huge.address, huge.size_bytes), (u64::MAX - 1, 1 << 63));
     assert_eq!(huge.place, Place::Mesh(u32::MAX - 1));
     assert_eq!((huge.buffer_type, huge.layout), (BufferType::Unknown(250), BufferLayout::Unknown(u32::MAX)));
-    assert!(!huge.owns_data);
+    assert_eq!(huge.owns_data, Some(false));
 
     let marks = capture.marks();
     assert_eq!(marks[0], "caf\u{fffd} \u{fffd}\u{fffd} \"quoted\" \\ \n \u{1}");
@@ -195,10 +196,10 @@ fn handlers_record_whatever_they_interrupt() {
     let outcome = bench.program("handler.c").args(["2000"]).run().quiet();
     let capture = bench.capture();
     let (dropped, n_lost) = capture.lost();
-    let produced = u64::from(outcome.number("produced"));
-    assert_eq!(capture.footer.unwrap().recorded - n_lost + dropped, produced);
-    // One call of fifteen gives nothing to record; a few handlers came while another one was inside.
-    assert!(dropped >= produced / 15 && dropped < produced / 2, "{dropped} of {produced}");
+    let [produced, empty] = ["produced", "empty"].map(|name| u64::from(outcome.number(name)));
+    // The calls that give nothing to record, and no other: no handler finds its thread inside the library, and there is
+    // room for all.
+    assert_eq!((capture.footer.unwrap().recorded - n_lost, dropped), (produced - empty, empty));
 }
 
 #[test]
@@ -239,4 +240,12 @@ fn flush_tells_written_from_not_yet_and_from_never() {
     let told = bench.program("flushes.c").env("TT_ALLOC_TRACKING_ENABLED", "0").run().quiet().stdout;
     assert_eq!(told, "enabled 0\nbefore 2\nafter 2\nimpatient 2\nenabled 0\n");
     assert_eq!(bench.captures().len(), 1);
+}
+
+#[test]
+fn a_process_can_ask_where_it_is_recorded_to() {
+    let bench = Bench::new();
+    let capture = bench.path("run.jsonl");
+    let told = bench.program("asks_path.c").env("TT_MEMTRACE_OUTPUT", &capture).run().quiet().stdout;
+    assert_eq!(told, format!("before 0\nshort 1 untouched\nafter 1 {}\n", capture.display()));
 }

@@ -4,6 +4,7 @@
 //! `track_deallocate` before it takes back, so the order of events is the order of the memory.
 
 use super::devices;
+use super::failures;
 use super::fields::{Buffer, Facts, Readers};
 use super::grid;
 use super::real::{Real, real};
@@ -24,7 +25,9 @@ extern "C-unwind" fn allocate_buffer(allocator: *mut c_void, buffer: *mut c_void
         real!(interposed::ALLOCATE_BUFFER as _);
     let Some(real) = REAL.get() else { return 0 };
     // SAFETY: the arguments are passed on as they came.
-    let address = unsafe { real(allocator, buffer) };
+    let ask = || unsafe { real(allocator, buffer) };
+    // SAFETY: the runtime calls us with a live allocator and a live buffer.
+    let address = failures::watch(ask, || unsafe { failures::record_allocation(allocator, buffer) });
     seen().served.set((buffer.cast_const(), allocator.cast_const()));
     address
 }
@@ -74,7 +77,7 @@ unsafe fn record_alloc(buffer: Buffer) -> Option<()> {
     } else {
         None
     };
-    pipeline.offer(&Event::Alloc(Alloc {
+    pipeline.offer_alloc(&Alloc {
         place,
         allocator: allocator.map(devices::number),
         buffer_type: facts.buffer_type,
@@ -86,9 +89,9 @@ unsafe fn record_alloc(buffer: Buffer) -> Option<()> {
         n_cores,
         cores,
         unique_id: facts.unique_id,
-        owns_data: true,
+        owns_data: Some(true),
         hooked: is_hooked(&facts),
-    }));
+    });
     Some(())
 }
 
@@ -146,14 +149,14 @@ unsafe fn record_dealloc(buffer: Buffer) -> Option<()> {
     // SAFETY: a live buffer's device is live.
     let place = unsafe { devices::place(pipeline, facts.device) }?;
     let hooked = is_hooked(&facts);
-    pipeline.offer(&Event::Dealloc(Dealloc {
+    pipeline.offer_dealloc(&Dealloc {
         place,
-        buffer_type: facts.buffer_type,
+        buffer_type: Some(facts.buffer_type),
         address: facts.address,
         size_bytes: Some(facts.size_bytes),
         unique_id: facts.unique_id,
         hooked,
-    }));
+    });
     seen().freed.set(if hooked { ptr::null() } else { buffer });
     Some(())
 }

@@ -46,7 +46,7 @@ impl Drop for Op {
 fn offer(event: &Event) {
     guard::enter(|| {
         if let Some(pipeline) = pipeline::running_or_inherited() {
-            pipeline.offer_at_length(event);
+            pipeline.offer(event);
         }
     });
 }

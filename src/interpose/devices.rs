@@ -237,9 +237,9 @@ unsafe fn describe_allocator(allocator: *const c_void, device: Device, mesh_id: 
     let types = [BufferType::Dram, BufferType::L1, BufferType::L1Small, BufferType::Trace];
     let bank = |buffer_type: BufferType| {
         let number = buffer_type.number();
+        // SAFETY: the caller's contract.
+        let n_banks = unsafe { n_banks(allocator, buffer_type) }?;
         // SAFETY: the allocator is live; the type is passed by address as the C++ reference is.
-        let n_banks = unsafe { ASK.num_banks.get()?(allocator, &raw const number) };
-        // SAFETY: as above.
         let bank_size_bytes = unsafe { ASK.bank_size.get()?(allocator, &raw const number) };
         // SAFETY: as above.
         let base_address = unsafe { base_address(allocator, buffer_type) };
@@ -253,6 +253,16 @@ unsafe fn describe_allocator(allocator: *const c_void, device: Device, mesh_id: 
         bank_rounding_bytes: bank_rounding_bytes(arch),
         banks: types.into_iter().filter_map(bank).collect(),
     }
+}
+
+/// How many banks of that memory there are; none if its region was not reserved.
+///
+/// # Safety
+/// `allocator` is a live `AllocatorImpl`.
+pub unsafe fn n_banks(allocator: *const c_void, buffer_type: BufferType) -> Option<u32> {
+    let number = buffer_type.number();
+    // SAFETY: the caller's contract; the type is passed by address as the C++ reference is.
+    Some(unsafe { ASK.num_banks.get()?(allocator, &raw const number) })
 }
 
 /// Where the banks of DRAM and L1 start. The other regions lie above, at places the runtime does not tell.

@@ -30,7 +30,7 @@ static PROGRAM_ID: Real<unsafe extern "C-unwind" fn(ProgramImpl) -> u64> = real!
 ///
 /// # Safety
 /// `program` is a live `ProgramImpl`.
-unsafe fn id(program: ProgramImpl) -> Option<u64> {
+pub unsafe fn id(program: ProgramImpl) -> Option<u64> {
     let ask = PROGRAM_ID.get()?;
     let mut id = None;
     guard::enter(|| {
@@ -168,8 +168,8 @@ pub fn owner() -> Option<u64> {
     OWNER.get()
 }
 
-/// Records what a hook of this file saw, unless the runtime reports it itself.
-fn record(what: impl FnOnce()) {
+/// Records what a hook saw, unless the runtime reports it itself.
+pub fn record(what: impl FnOnce()) {
     guard::enter(|| {
         if !is_patched() {
             what();

@@ -23,6 +23,10 @@ pub mod interposed {
     pub const ALLOCATE_CBS: &CStr =
         c"_ZN2tt8tt_metal6detail11ProgramImpl25allocate_circular_buffersEPKNS0_7IDeviceE";
     pub const DEALLOCATE_CBS: &CStr = c"_ZN2tt8tt_metal6detail11ProgramImpl27deallocate_circular_buffersEv";
+    pub const VALIDATE_CBS: &CStr =
+        c"_ZN2tt8tt_metal6detail11ProgramImpl31validate_circular_buffer_regionEPKNS0_7IDeviceE";
+    pub const VALIDATE_DATAFLOW_BUFFERS: &CStr =
+        c"_ZN2tt8tt_metal6detail11ProgramImpl31validate_dataflow_buffer_regionEPKNS0_7IDeviceE";
     pub const PROGRAM_DESTRUCTOR: &CStr = c"_ZN2tt8tt_metal6detail11ProgramImplD1Ev";
 }
 

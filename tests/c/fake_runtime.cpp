@@ -7,9 +7,14 @@
 //   -DWRONG_SIZE   the size is not pages times page size, as if the fields had moved
 //   -DPATCHED      every event is reported through the C interface, too
 //   -DMARKED       the marker that says so
+//   -DNO_BANKS     the allocator has no bank, so no bytes in each: whoever asks divides by zero
+//   -DREFUSES      buffers of any size make sense
 #include <atomic>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <stdexcept>
 #include <vector>
 
 #ifdef PATCHED
@@ -69,14 +74,24 @@ struct Buffer {
   std::uint64_t unique_id() const;
 #endif
 };
+#if defined(REFUSES) && !defined(WRONG_SIZE)
+#define PAGES bytes / 2048
+#else
+#define PAGES 4
+#endif
 std::uint32_t Buffer::address() const { return 4096; }
 bool Buffer::is_allocated() const { return true; }
 std::uint64_t Buffer::page_size() const { return 2048; }
-std::uint64_t Buffer::num_pages() const { return 4; }
+std::uint64_t Buffer::num_pages() const { return PAGES; }
 bool Buffer::is_dram() const { return true; }
 bool Buffer::is_l1() const { return false; }
 #ifndef NO_PER_BANK
-std::uint64_t Buffer::aligned_size_per_bank() const { return 2048; }
+std::uint64_t Buffer::aligned_size_per_bank() const {
+#ifdef NO_BANKS
+  __builtin_trap();
+#endif
+  return 2048;
+}
 #endif
 #ifdef ACCESSORS
 std::uint64_t Buffer::size() const { return bytes; }
@@ -85,6 +100,8 @@ int Buffer::buffer_layout() const { return 0; }
 IDevice* Buffer::device() const { return of; }
 std::uint64_t Buffer::unique_id() const { return 42; }
 #endif
+
+enum class BufferType { DRAM };
 
 struct CoreRangeSet {
   std::vector<std::size_t> cores;
@@ -97,8 +114,16 @@ struct ProgramImpl {
   std::uint64_t get_id() const;
   void allocate_circular_buffers(const IDevice*);
   void deallocate_circular_buffers();
+  void validate_circular_buffer_region(const IDevice*);
+  void validate_dataflow_buffer_region(const IDevice*);
   ~ProgramImpl();
 };
+void ProgramImpl::validate_circular_buffer_region(const IDevice* device) {
+  if (device->id() == 3) throw std::logic_error("circular buffers clash");
+}
+void ProgramImpl::validate_dataflow_buffer_region(const IDevice* device) {
+  if (device->id() == 3) throw 17;
+}
 std::uint64_t ProgramImpl::get_id() const { return 11; }
 ProgramImpl::~ProgramImpl() {}
 }  // namespace detail
@@ -200,7 +225,23 @@ void detail::ProgramImpl::deallocate_circular_buffers() {
 
 struct AllocatorImpl {
   void deallocate_buffers();
+  std::uint64_t allocate_buffer(Buffer*);
+  std::uint32_t get_num_banks(const BufferType&) const;
+  std::uint64_t get_bank_size(const BufferType&) const;
 };
+#ifdef NO_BANKS
+std::uint32_t AllocatorImpl::get_num_banks(const BufferType&) const { return 0; }
+#else
+std::uint32_t AllocatorImpl::get_num_banks(const BufferType&) const { return 8; }
+#endif
+std::uint64_t AllocatorImpl::get_bank_size(const BufferType&) const { return 8192; }
+std::uint64_t AllocatorImpl::allocate_buffer(Buffer* buffer) {
+  if (buffer->bytes > 8192) {
+    errno = ENOMEM;
+    throw std::runtime_error("Out of Memory");
+  }
+  return 4096;
+}
 void AllocatorImpl::deallocate_buffers() {
 #ifdef PATCHED
   if (tt_memtrace_track_sweep) tt_memtrace_track_sweep(reinterpret_cast<std::uintptr_t>(this));
@@ -236,6 +277,38 @@ extern "C" __attribute__((visibility("default"))) void run_a_program_and_close()
   (impl.*release)();
   (allocator.*sweep)();
   (mesh.*close)();
+}
+
+// Asks for what fits and for what does not, catches each refusal, and prints it as it came.
+extern "C" __attribute__((visibility("default"))) void ask_for_too_much() {
+  using namespace tt::tt_metal;
+  static distributed::MeshDevice mesh;
+  static Device device;
+  static AllocatorImpl allocator;
+  std::uint64_t (AllocatorImpl::*volatile allocate)(Buffer*) = &AllocatorImpl::allocate_buffer;
+  void (detail::ProgramImpl::*volatile circular)(const IDevice*) = &detail::ProgramImpl::validate_circular_buffer_region;
+  void (detail::ProgramImpl::*volatile dataflow)(const IDevice*) = &detail::ProgramImpl::validate_dataflow_buffer_region;
+  Buffer fits{{}, &mesh, 4 * 2048, 0, 0};
+  Buffer too_large{{}, &mesh, 8 * 2048, 0, 0};
+  detail::ProgramImpl program;
+  std::printf("%d\n", static_cast<int>((allocator.*allocate)(&fits)));
+  try {
+    (allocator.*allocate)(&too_large);
+  } catch (const std::runtime_error& error) {
+    std::printf("%s %d\n", error.what(), errno == ENOMEM);
+  }
+  (program.*circular)(&mesh);
+  (program.*dataflow)(&mesh);
+  try {
+    (program.*circular)(&device);
+  } catch (const std::logic_error& error) {
+    std::printf("%s\n", error.what());
+  }
+  try {
+    (program.*dataflow)(&device);
+  } catch (int error) {
+    std::printf("%d\n", error);
+  }
 }
 
 // Makes a buffer and ends it, and returns how many calls the runtime itself has seen.

@@ -1,20 +1,23 @@
-// A handler that records interrupts a thread that is inside the C library's allocator, argv[1] times. Prints how many
-// calls were made in all.
+// A handler that records interrupts a thread that is inside the C library's allocator, argv[1] times. The next signal
+// comes when the last handler has returned, and the spool is emptied in between, so that on no machine there are more
+// events than it has room for. Prints how many calls were made in all, and how many of them gave nothing to record.
 #define _GNU_SOURCE
 #include "events.h"
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CALLS = 15 };
+// A handler takes about 80 slots of the spool.
+enum { CALLS = 15, HANDLERS_PER_FLUSH = 100, PATIENCE_MS = 100000 };
 
 // Blocks of more than a kilobyte lie beyond the allocator's caches: it takes its lock for each.
 static char name[2000];
 
+static unsigned long n;
 static atomic_ulong n_taken;
-static atomic_int is_over;
 
 static void on_signal(int number) {
     (void)number;
@@ -38,12 +41,16 @@ static void on_signal(int number) {
 }
 
 static void *interrupt(void *thread) {
-    while (!atomic_load(&is_over)) pthread_kill(*(pthread_t *)thread, SIGUSR1);
+    for (unsigned long i = 0; i < n; i++) {
+        if (i % HANDLERS_PER_FLUSH == 0 && tt_memtrace_flush(PATIENCE_MS) != 0) abort();
+        pthread_kill(*(pthread_t *)thread, SIGUSR1);
+        while (atomic_load(&n_taken) == i) sched_yield();
+    }
     return NULL;
 }
 
 int main(int argc, char **argv) {
-    unsigned long n = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
+    n = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGUSR1, &action, NULL);
     allocate(2); // the first event opens the capture
@@ -54,8 +61,7 @@ int main(int argc, char **argv) {
         free(held[i % 64]);
         held[i % 64] = malloc(2000 + i * 37 % 3000);
     }
-    atomic_store(&is_over, 1);
     pthread_join(other, NULL);
-    printf("produced %lu\n", 1 + CALLS * atomic_load(&n_taken));
+    printf("produced %lu\nempty %lu\n", 1 + CALLS * n, n);
     return 0;
 }

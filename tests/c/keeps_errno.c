@@ -40,6 +40,7 @@ int main(void) {
     KEEPS(tt_memtrace_mark("x"));
     KEEPS(tt_memtrace_flush(1000));
     KEEPS(tt_memtrace_is_enabled());
+    KEEPS(tt_memtrace_capture_path(NULL, 0));
     KEEPS(tt_memtrace_abi_version());
     KEEPS(tt_memtrace_mark(NULL));
     return failed;

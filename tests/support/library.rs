@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The path of the library: `TT_MEMTRACE_LIB` if that is set, else it is built now, in the profile and the
-/// target directory of the running test. (`cargo test` itself builds no library that is only a cdylib.)
+/// The path of the library: `TT_MEMTRACE_LIB` if that is set, else it is built now, in the target directory of the
+/// running test and in its profile; for a test in `release`, as it is shipped. (`cargo test` itself builds no library
+/// that is only a cdylib.)
 pub fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| match std::env::var_os("TT_MEMTRACE_LIB") {
@@ -18,7 +19,7 @@ pub fn library() -> &'static Path {
 /// The library as it is shipped, for tests of what it costs. Where `scripts/build` has been, it is there already.
 pub fn release_library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| build(Some("release")))
+    LIBRARY.get_or_init(|| build(Some("library")))
 }
 
 /// Builds it in a profile, or in that of the running test.
@@ -32,6 +33,7 @@ fn build(in_profile: Option<&str>) -> PathBuf {
     cargo.arg("--manifest-path").arg(super::project("Cargo.toml"));
     cargo.arg("--target-dir").arg(target).arg("--profile").arg(match in_profile.unwrap_or(name(profile)) {
         "debug" => "dev",
+        "release" => "library",
         other => other,
     });
     if profile.parent() != Some(target) {

@@ -23,7 +23,8 @@ pub fn describe(anomaly: &Anomaly) -> String {
         }
         What::UnknownRetained => String::new(),
     };
-    format!("{} at {:#x} on {place}{why}", anomaly.buffer_type, anomaly.address)
+    let buffer_type = anomaly.buffer_type.map_or_else(String::new, |of| format!("{of} "));
+    format!("{buffer_type}at {:#x} on {place}{why}", anomaly.address)
 }
 
 /// The word for programs.

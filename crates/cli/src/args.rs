@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::filters::{Filters, IdRange};
+use crate::filters::{Filters, IdRange, PeakBelow, Size, Tolerance};
 use crate::look::Look;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -44,6 +44,16 @@ pub enum Verb {
     #[command(after_help = "Example: tt-memtrace l1 --at peak run.jsonl\n\n\
         INSTANT is that of `snapshot`. Without one: the moment at which the room was least.")]
     L1(L1),
+    /// Did it stay within its budget, and free what it took? Gates for CI: exit code 0, 1, or 125 if it cannot tell
+    #[command(
+        after_help = "Example: tt-memtrace check --no-leaks --peak-below dram=2GiB tt-memtrace-train.20260102-030405/"
+    )]
+    Check(Check),
+    /// Why was there no room for it, who holds the memory, and what would make it fit?
+    #[command(after_help = "Example: tt-memtrace oom tt-memtrace-train.20260102-030405/\n\n\
+        Explains refused allocations, and programs whose circular or dataflow buffers clash with L1 buffers,\n\
+        whether the program swallowed the exception or not.")]
+    Oom(Oom),
     /// What is held right now, by whom? A terminal view of the tracking server, or of a program that is being recorded
     #[command(after_help = "Example: tt-memtrace live tt-memtrace-train.20260102-030405/\n\n\
         Without a capture: what the tracking server of this user knows, see `tt-memtrace serve`. q quits, ? helps.")]
@@ -60,7 +70,7 @@ pub enum Verb {
         Processes tell it with TT_MEMTRACE_SERVER=1; ask it with `tt-memtrace ctl`.")]
     Serve(Serve),
     /// What does the tracking server know? Asks it, or tells it what to do
-    #[command(after_help = "Example: tt-memtrace ctl stats")]
+    #[command(after_help = "Example: tt-memtrace ctl stats", arg_required_else_help = true)]
     Ctl(Ctl),
     /// Why is nothing recorded here? Checks the library, the environment and the runtime
     #[command(after_help = "Example: tt-memtrace doctor -- python train.py")]
@@ -87,6 +97,9 @@ pub struct Run {
     /// Replace the captures of an earlier run
     #[arg(short, long)]
     pub force: bool,
+    /// Also tell the tracking server: that of this user, or the one at this socket
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "1")]
+    pub server: Option<PathBuf>,
     /// No summary at the end
     #[arg(short, long)]
     pub quiet: bool,
@@ -198,7 +211,65 @@ pub struct L1 {
     /// The instant [default: when the room was least]
     #[arg(long, value_name = "INSTANT")]
     pub at: Option<String>,
+    /// When a program was refused last because its buffers clash with L1 buffers, and why
+    #[arg(long, conflicts_with = "at")]
+    pub clash: bool,
     /// How many groups of cores, programs and buffers to list, 0 for all
+    #[arg(short, long, value_name = "N", default_value_t = 10)]
+    pub num_largest: usize,
+    /// What is shown.
+    #[command(flatten)]
+    pub filters: Filters,
+    /// The captures.
+    #[command(flatten)]
+    pub captures: Captures,
+}
+
+/// Options of `check`.
+#[derive(clap::Args)]
+pub struct Check {
+    /// Nothing may be left that the program should have freed
+    #[arg(long, help_heading = "Gates")]
+    pub no_leaks: bool,
+    /// The most that any chip may hold at once, in logical bytes: dram, l1, l1_small, trace, or total. May be repeated
+    #[arg(long, value_name = "TYPE=SIZE", value_delimiter = ',', help_heading = "Gates")]
+    pub peak_below: Vec<PeakBelow>,
+    /// The least room that must stay between circular buffers and L1 buffers on every core
+    #[arg(long, value_name = "SIZE", help_heading = "Gates")]
+    pub headroom_above: Option<Size>,
+    /// Gates from a file: `leaks = "0"`, `headroom = "64KiB"`, `[peak]` with `dram = "2GiB"`
+    #[arg(long, value_name = "FILE", help_heading = "Gates")]
+    pub budget: Option<PathBuf>,
+    /// No figure may be worse than in this file, which --write-baseline wrote
+    #[arg(long, value_name = "FILE", help_heading = "Gates")]
+    pub baseline: Option<PathBuf>,
+    /// By how much a figure may be worse than the baseline's: 2%, 64KiB. Of several, the largest
+    #[arg(long, value_name = "SLACK", value_delimiter = ',', requires = "baseline", help_heading = "Gates")]
+    pub tolerance: Vec<Tolerance>,
+    /// Write the figures of these captures as a baseline for later runs
+    #[arg(long, value_name = "FILE")]
+    pub write_baseline: Option<PathBuf>,
+    /// Replace an existing baseline
+    #[arg(short, long)]
+    pub force: bool,
+    /// Also write the result as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// What is shown.
+    #[command(flatten)]
+    pub filters: Filters,
+    /// The captures.
+    #[command(flatten)]
+    pub captures: Captures,
+}
+
+/// Options of `oom`.
+#[derive(clap::Args)]
+pub struct Oom {
+    /// Which of the refusals, counted from 1 [default: the last]
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
+    pub failure: Option<usize>,
+    /// How many rows of each table, 0 for all
     #[arg(short, long, value_name = "N", default_value_t = 10)]
     pub num_largest: usize,
     /// What is shown.
@@ -293,9 +364,19 @@ pub struct Ctl {
     /// One JSON object instead of text
     #[arg(long, global = true)]
     pub json: bool,
+    /// Follow a capture that is being written, or a folder in which it will be, and answer each mark in it with a line
+    /// of JSON: what is live, the peaks since the mark before, and what a span left. No server is asked
+    #[arg(long, value_name = "CAPTURE", conflicts_with = "socket")]
+    pub follow: Option<PathBuf>,
+    /// With --follow: the process whose capture it is
+    #[arg(long, requires = "follow")]
+    pub pid: Option<u32>,
+    /// With --follow: how many of the largest buffers that were left are listed
+    #[arg(short, long, value_name = "N", default_value_t = 5, requires = "follow")]
+    pub num_largest: usize,
     /// What it is asked.
     #[command(subcommand)]
-    pub request: CtlRequest,
+    pub request: Option<CtlRequest>,
 }
 
 /// What a server is asked.

@@ -39,8 +39,8 @@ impl Capture {
     pub fn open_as_is(path: &Path) -> Result<Self, CaptureError> {
         let at = |line, problem| CaptureError { path: path.to_owned(), line, problem };
         let file = open_regular(path).map_err(|error| at(None, Problem::Io(error)))?;
-        let mut lines =
-            Lines { reader: BufReader::with_capacity(1 << 18, file), line: Vec::new(), number: 0 };
+        let reader = BufReader::with_capacity(1 << 18, file);
+        let mut lines = Lines { reader, line: Vec::new(), number: 0 };
         let end = lines.advance().map_err(|problem| at(Some(1), problem))?;
         match end {
             LineEnd::Nothing => return Err(at(None, Problem::Empty)),
@@ -73,16 +73,47 @@ impl Capture {
         self.is_torn |= end == LineEnd::Torn;
         match self.lines.parse() {
             Ok(line) => {
-                match &line {
-                    Line::Unknown(_) => self.n_unknown += 1,
-                    Line::Footer(footer) => self.footer = Some(*footer),
-                    Line::Recovery(recovery) => self.recovery = Some(*recovery),
-                    _ => {}
-                }
+                self.note(&line);
                 Ok(Some(line))
             }
             Err(_) if end == LineEnd::Torn => Ok(None),
             Err(error) => Err(self.error(Problem::Line(error))),
+        }
+    }
+
+    fn note(&mut self, line: &Line) {
+        match line {
+            Line::Unknown(_) => self.n_unknown += 1,
+            Line::Footer(footer) => self.footer = Some(*footer),
+            Line::Recovery(recovery) => self.recovery = Some(*recovery),
+            _ => {}
+        }
+    }
+
+    /// The next line of one of these kinds. The lines between are looked at only as far as to their kind, with which
+    /// every line begins.
+    pub fn next_of_kind(&mut self, kinds: &[&str]) -> Result<Option<Line>, CaptureError> {
+        if self.seek(kinds)?.is_none() {
+            return Ok(None);
+        }
+        // A torn last line is no line.
+        self.lines.parse().map(Some).or_else(|error| match self.is_torn {
+            true => Ok(None),
+            false => Err(self.error(Problem::Line(error))),
+        })
+    }
+
+    /// Which of these kinds the next line of one of them has.
+    pub fn seek<'a>(&mut self, kinds: &[&'a str]) -> Result<Option<&'a str>, CaptureError> {
+        loop {
+            let end = self.lines.advance().map_err(|problem| self.error(problem))?;
+            if end == LineEnd::Nothing {
+                return Ok(None);
+            }
+            self.is_torn |= end == LineEnd::Torn;
+            if let Some(kind) = kinds.iter().find(|kind| is_of_kind(&self.lines.line, kind)) {
+                return Ok(Some(*kind));
+            }
         }
     }
 
@@ -97,7 +128,9 @@ impl Capture {
                 Ok(None)
             }
             LineEnd::Newline => {
-                self.lines.parse().map(Some).map_err(|error| self.error(Problem::Line(error)))
+                let line = self.lines.parse().map_err(|error| self.error(Problem::Line(error)))?;
+                self.note(&line);
+                Ok(Some(line))
             }
         }
     }
@@ -126,6 +159,11 @@ fn claims_newer_major(line: &[u8]) -> bool {
     let Ok(header) = serde_json::from_slice::<serde_json::Value>(line) else { return false };
     let version = header["version"].as_str().and_then(tt_memtrace_wire::Version::parse);
     header["schema"] == version::SCHEMA && version.is_some_and(|version| !version.is_readable())
+}
+
+fn is_of_kind(line: &[u8], kind: &str) -> bool {
+    let rest = line.strip_prefix(b"{\"kind\":\"").and_then(|rest| rest.strip_prefix(kind.as_bytes()));
+    rest.is_some_and(|rest| rest.starts_with(b"\""))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,11 +1,13 @@
 //! The verbs.
 
+mod check;
 mod ctl;
 mod demo;
 mod doctor;
 mod l1;
 mod leaks;
 mod live;
+mod oom;
 mod parse;
 mod recover;
 mod run;
@@ -33,6 +35,8 @@ pub fn run(verb: Verb) -> anyhow::Result<u8> {
         Verb::Leaks(leaks) => leaks::run(&leaks, out),
         Verb::Snapshot(snapshot) => snapshot::run(&snapshot, out),
         Verb::L1(l1) => l1::run(&l1, out),
+        Verb::Check(check) => check::run(&check, out),
+        Verb::Oom(oom) => oom::run(&oom, out),
         Verb::Live(live) => live::run(&live, out),
         Verb::Parse(parse) => parse::run(&parse, out),
         Verb::Recover(recover) => recover::run(&recover, out),

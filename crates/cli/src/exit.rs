@@ -16,6 +16,8 @@ pub const USAGE: u8 = 2;
 pub const UNREADABLE: u8 = 3;
 /// Under `--strict`: events were lost, or something does not add up.
 pub const DEGRADED: u8 = 4;
+/// `check` could not measure: `git bisect run` skips such a commit.
+pub const UNMEASURED: u8 = 125;
 /// As shells do for a command that cannot be executed.
 pub const NOT_EXECUTABLE: u8 = 126;
 /// As shells do for a command that does not exist.

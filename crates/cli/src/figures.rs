@@ -68,10 +68,9 @@ impl Figures {
         let mut kept = ledger.clone();
         let live = snapshot.live().into_iter();
         // Views end with their owners.
-        for buffer in
-            live.filter(|buffer| buffer.alloc.owns_data && !self.selection.has_buffer(buffer, snapshot))
-        {
-            let _ = kept.apply(&dealloc_of(buffer, buffer.since));
+        let is_view = |buffer: &Buffer| buffer.alloc.owns_data == Some(false);
+        for buffer in live.filter(|buffer| !is_view(buffer) && !self.selection.has_buffer(buffer, snapshot)) {
+            while let Effect::Lowered(_) = kept.apply(&dealloc_of(buffer, buffer.since)) {}
         }
         kept.enter_child(at);
         self.at_start = by_chip(&kept.snapshot().chips(), &self.selection);
@@ -95,7 +94,8 @@ impl Figures {
         };
         let Some(kept) = &mut self.kept else { return };
         if is_kept {
-            let _ = kept.apply(line);
+            // What was announced several times may have been kept fewer times: it ends where the whole does.
+            while let Effect::Lowered(_) = kept.apply(line) {}
         } else if let Effect::Replaced(ended) = effect {
             let _ = kept.apply(&dealloc_of(&ended.buffer, stamp));
         }
@@ -189,7 +189,7 @@ fn is_used(of: &TypeTotals) -> bool {
 
 fn dealloc_of(buffer: &Buffer, stamp: Stamp) -> Line {
     let Alloc { place, buffer_type, address, size_bytes, unique_id, .. } = buffer.alloc;
-    let size_bytes = Some(size_bytes);
+    let (buffer_type, size_bytes) = (Some(buffer_type), Some(size_bytes));
     let dealloc = Dealloc { place, buffer_type, address, size_bytes, unique_id, hooked: false };
     Line::Event(stamp, Event::Dealloc(dealloc))
 }

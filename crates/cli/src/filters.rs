@@ -1,11 +1,13 @@
 //! The filters that all reports share. They choose what is shown; the accounting always sees every event.
 
 mod absent;
+mod limits;
 mod selection;
 mod values;
 mod words;
 
 pub use absent::Absent;
+pub use limits::{PeakBelow, PeakOf, Tolerance};
 pub use selection::Selection;
 pub use values::{Between, Chips, Cores, IdRange, Memory, Size};
 

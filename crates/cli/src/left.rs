@@ -125,6 +125,8 @@ pub struct Kind {
     pub fate: Fate,
     /// A forked child's copies of its parent's buffers are not the child's to free.
     pub is_inherited: bool,
+    /// Their owner was freed, and their views never are: nothing the program failed to free.
+    pub is_freed_by_owner: bool,
 }
 
 /// The sum of a kind, and its oldest.
@@ -160,16 +162,16 @@ impl<'a> Survivors<'a> {
         Self { replay, list: list.collect() }
     }
 
-    /// Each of them, the largest first, inherited ones last.
+    /// Each of them, the largest first, those that are not judged last.
     pub fn largest_first(&self) -> Vec<Survivor<'a>> {
         let mut list = self.list.clone();
         list.sort_by_key(|survivor| {
-            (survivor.buffer.is_inherited, std::cmp::Reverse(survivor.buffer.alloc.size_bytes))
+            (!is_judged(survivor.buffer), std::cmp::Reverse(survivor.buffer.alloc.size_bytes))
         });
         list
     }
 
-    /// The survivors by kind, the most bytes first; inherited ones last.
+    /// The survivors by kind, the most bytes first; those that are not judged last.
     pub fn groups(&self) -> Vec<Group<'a>> {
         let mut groups: BTreeMap<Kind, Group<'a>> = BTreeMap::new();
         for Survivor { buffer, fate, .. } in &self.list {
@@ -181,6 +183,7 @@ impl<'a> Survivors<'a> {
                 class: buffer.class,
                 fate: *fate,
                 is_inherited: buffer.is_inherited,
+                is_freed_by_owner: buffer.is_freed_by_owner,
             };
             let new = || Group { kind: kind.clone(), left: Left::default(), first: buffer };
             let group = groups.entry(kind.clone()).or_insert_with(new);
@@ -190,15 +193,21 @@ impl<'a> Survivors<'a> {
             }
         }
         let mut groups: Vec<_> = groups.into_values().collect();
-        groups.sort_by_key(|group| (group.kind.is_inherited, std::cmp::Reverse(group.left.bytes)));
+        groups.sort_by_key(|group| (!is_judged(group.first), std::cmp::Reverse(group.left.bytes)));
         groups
     }
 
-    /// What was left on each chip that is shown. Copies that a forked child inherited are not its to free.
+    /// Those that the program should have freed, or that nobody knows of: neither copies that a forked child
+    /// inherited, nor what its owner freed.
+    fn judged_ones(&self) -> impl Iterator<Item = &Survivor<'a>> {
+        self.list.iter().filter(|survivor| is_judged(survivor.buffer))
+    }
+
+    /// What was left on each chip that is shown.
     pub fn by_chip(&self) -> BTreeMap<(u32, BufferType), Left> {
         let snapshot = self.replay.ledger.snapshot();
         let mut by_chip: BTreeMap<_, Left> = BTreeMap::new();
-        for Survivor { buffer, .. } in self.list.iter().filter(|survivor| !survivor.buffer.is_inherited) {
+        for Survivor { buffer, .. } in self.judged_ones() {
             let chips = snapshot.chips_of(buffer.place()).iter();
             for &chip in chips.filter(|chip| self.replay.selection.has_chip(**chip)) {
                 by_chip.entry((chip, buffer.alloc.buffer_type)).or_default().add(buffer);
@@ -207,10 +216,35 @@ impl<'a> Survivors<'a> {
         by_chip
     }
 
+    /// What was left on each chip, of the classes on which this is the verdict.
+    pub fn of_verdict(&self, verdict: Verdict) -> BTreeMap<u32, Left> {
+        let snapshot = self.replay.ledger.snapshot();
+        let mut by_chip: BTreeMap<u32, Left> = BTreeMap::new();
+        let judged = self.judged_ones();
+        for Survivor { buffer, .. } in
+            judged.filter(|survivor| self.verdict_on(survivor.buffer.class) == verdict)
+        {
+            for &chip in
+                snapshot.chips_of(buffer.place()).iter().filter(|c| self.replay.selection.has_chip(**c))
+            {
+                by_chip.entry(chip).or_default().add(buffer);
+            }
+        }
+        by_chip
+    }
+
+    fn verdict_on(&self, class: Class) -> Verdict {
+        match class {
+            _ if self.replay.ledger.rules().is_leak(class) => Verdict::Leak,
+            Class::Unattributed => Verdict::Unattributed,
+            _ => Verdict::Known,
+        }
+    }
+
     /// How many survivors of the process itself there are by class, in the order of reports.
     fn by_class(&self) -> Vec<(Class, Left)> {
         let mut by_class: BTreeMap<Class, Left> = BTreeMap::new();
-        for survivor in self.list.iter().filter(|survivor| !survivor.buffer.is_inherited) {
+        for survivor in self.judged_ones() {
             by_class.entry(survivor.buffer.class).or_default().add(survivor.buffer);
         }
         let of = |class| Some((class, by_class.get(&class).copied()?));
@@ -219,31 +253,29 @@ impl<'a> Survivors<'a> {
 
     /// The verdict on each class: leaks, what nobody can attribute, and what is known to stay.
     fn judged(&self) -> BTreeMap<Verdict, Vec<(Class, Left)>> {
-        let rules = self.replay.ledger.rules();
         let mut judged: BTreeMap<Verdict, Vec<(Class, Left)>> = BTreeMap::new();
         for (class, left) in self.by_class() {
-            let verdict = match class {
-                _ if rules.is_leak(class) => Verdict::Leak,
-                Class::Unattributed => Verdict::Unattributed,
-                _ => Verdict::Known,
-            };
-            judged.entry(verdict).or_default().push((class, left));
+            judged.entry(self.verdict_on(class)).or_default().push((class, left));
         }
         judged
     }
 
-    /// How many survivors there are by how they stand, and how many of a forked child's are inherited.
-    fn by_fate(&self) -> (BTreeMap<Fate, u64>, u64) {
+    /// How many survivors there are by how they stand.
+    fn by_fate(&self) -> BTreeMap<Fate, u64> {
         let mut by_fate = BTreeMap::new();
-        let mut n_inherited = 0;
-        for survivor in &self.list {
-            if survivor.buffer.is_inherited {
-                n_inherited += 1;
-            } else {
-                *by_fate.entry(survivor.fate).or_default() += 1;
-            }
-        }
-        (by_fate, n_inherited)
+        self.judged_ones().for_each(|survivor| *by_fate.entry(survivor.fate).or_default() += 1);
+        by_fate
+    }
+
+    /// How many of a forked child's are inherited.
+    fn n_inherited(&self) -> usize {
+        self.list.iter().filter(|survivor| survivor.buffer.is_inherited).count()
+    }
+
+    /// How many their owner freed, whose views nobody frees.
+    fn n_freed_by_owner(&self) -> usize {
+        let of_own = self.list.iter().filter(|survivor| !survivor.buffer.is_inherited);
+        of_own.filter(|survivor| survivor.buffer.is_freed_by_owner).count()
     }
 
     /// Of a process that still runs, what is live is not judged.
@@ -259,7 +291,7 @@ impl<'a> Survivors<'a> {
 
     /// One line on what was left, and one on whose it was.
     pub fn verdict(&self) -> String {
-        let (by_fate, n_inherited) = self.by_fate();
+        let by_fate = self.by_fate();
         let n_left: u64 = by_fate.values().sum();
         let mut parts = Vec::new();
         if n_left > 0 {
@@ -267,8 +299,13 @@ impl<'a> Survivors<'a> {
             let fates = fates.collect::<Vec<_>>().join(", ");
             parts.push(format!("{} not freed by the program ({fates})", render::count(n_left, "buffer")));
         }
-        if n_inherited > 0 {
-            parts.push(format!("{} inherited from the parent", render::count(n_inherited, "buffer")));
+        for (n, how) in [
+            (self.n_inherited(), "inherited from the parent"),
+            (self.n_freed_by_owner(), "freed by their owner only"),
+        ] {
+            if n > 0 {
+                parts.push(format!("{} {how}", render::count(n as u64, "buffer")));
+            }
         }
         if self.n_live() > 0 {
             parts.push(format!("{} still live", render::count(self.n_live(), "buffer")));
@@ -288,7 +325,7 @@ impl<'a> Survivors<'a> {
 
     /// The same for programs.
     pub fn json(&self) -> Value {
-        let (by_fate, n_inherited) = self.by_fate();
+        let by_fate = self.by_fate();
         let by_name: BTreeMap<String, u64> = by_fate.iter().map(|(fate, n)| (fate.name(), *n)).collect();
         let judged = self.judged();
         let n_of = |verdict| {
@@ -303,8 +340,14 @@ impl<'a> Survivors<'a> {
             "by_class": self.by_class().into_iter().map(of_class).collect::<BTreeMap<_, _>>(),
             "n_buffers": by_fate.values().sum::<u64>(),
             "by_ending": by_name,
-            "n_inherited": n_inherited,
+            "n_inherited": self.n_inherited(),
+            "n_freed_by_owner": self.n_freed_by_owner(),
             "n_live": self.n_live(),
         })
     }
+}
+
+/// Whether it counts among what was left: not a forked child's copy, and not freed by its owner.
+pub fn is_judged(buffer: &Buffer) -> bool {
+    !buffer.is_inherited && !buffer.is_freed_by_owner
 }

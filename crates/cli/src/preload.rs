@@ -26,10 +26,25 @@ pub fn find() -> Result<PathBuf, String> {
     let binary = std::env::current_exe().and_then(|path| path.canonicalize());
     let folder = binary.ok().and_then(|path| path.parent().map(Path::to_owned)).unwrap_or_default();
     let places = [folder.join(NAME), folder.join("../lib").join(NAME), folder.join("..").join(NAME)];
-    places.iter().find_map(|place| place.canonicalize().ok()).ok_or_else(|| {
+    let found = places.iter().find_map(|place| place.canonicalize().ok());
+    found.or_else(|| in_packages(&folder.join("../lib"))).ok_or_else(|| {
         let looked = places.map(|place| place.display().to_string()).join(", ");
-        format!("cannot find {NAME} ({looked}): set {} to its path", names::LIBRARY)
+        format!("cannot find {NAME} ({looked}, or in the wheel): set {} to its path", names::LIBRARY)
     })
+}
+
+/// Where the wheel puts it: `lib/python3.X/site-packages/tt_memtrace/lib`. If several Pythons share the folder, the
+/// newest one is that of this command.
+fn in_packages(lib: &Path) -> Option<PathBuf> {
+    let is_python =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_bytes().starts_with(b"python3"));
+    let pythons = fs::read_dir(lib).ok()?.flatten().map(|entry| entry.path()).filter(is_python);
+    let places = pythons.flat_map(|python| {
+        ["site-packages", "dist-packages"]
+            .map(|packages| python.join(packages).join("tt_memtrace/lib").join(NAME))
+    });
+    let found = places.filter_map(|place| Some((fs::metadata(&place).ok()?.modified().ok()?, place)));
+    found.max().and_then(|(_, place)| place.canonicalize().ok())
 }
 
 /// A path to the library that the loader takes as one name.
@@ -96,6 +111,17 @@ fn make_private(folder: &Path, uid: Uid) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_library_of_a_wheel_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(in_packages(folder.path()), None);
+        let package = folder.path().join("python3.12/site-packages/tt_memtrace/lib");
+        fs::create_dir_all(&package).unwrap();
+        fs::create_dir_all(folder.path().join("python3.11/site-packages")).unwrap();
+        fs::write(package.join(NAME), "").unwrap();
+        assert_eq!(in_packages(folder.path()), package.join(NAME).canonicalize().ok());
+    }
 
     #[test]
     fn a_path_the_loader_would_split_is_reached_through_a_link() {

@@ -227,7 +227,8 @@ fn lone(place: Place) -> Option<u32> {
     if let Place::Chip(chip) = place { Some(chip) } else { None }
 }
 
-/// The ledger a capture begins with: empty, or for a forked child what its parent held at the fork.
+/// The ledger a capture begins with: empty, or for a forked child what its parent held at the fork; and if that is not
+/// known, why.
 pub fn initial(header: &Header, path: &Path) -> (Ledger, Option<String>) {
     let Some(parent) = &header.parent else { return (rules::ledger(), None) };
     match at_fork(parent, path, MAX_ANCESTORS) {

@@ -341,6 +341,41 @@ fn circular_buffers_are_kept_by_core_and_size() {
 }
 
 #[test]
+fn sharded_buffers_are_kept_by_the_cores_they_may_be_on() {
+    let bench = Bench::new();
+    let l1 = |n: u64, address: u64, size: u64, cores: &str| {
+        alloc(n, address, size)
+            .replace("\"DRAM\"", "\"L1\"")
+            .replace("\"size_bytes\"", &format!("{cores}\"size_bytes\""))
+    };
+    let (left, right) = ("\"n_cores\":4,\"cores\":1,", "\"n_cores\":1,\"cores\":2,");
+    let lines = [
+        MESH.to_owned(),
+        "{\"kind\":\"cores\",\"cores\":1,\"ranges\":[[0,0,1,1]]}".to_owned(),
+        "{\"kind\":\"cores\",\"cores\":2,\"ranges\":[[2,0,3,7]]}".to_owned(),
+        l1(1, 4096, 1, left),
+        l1(2, 8192, 2, right),
+        l1(3, 12288, 4, "\"n_cores\":1,"), // On which core, nobody tells.
+        l1(4, 16384, 8, ""),               // On all.
+        alloc(5, 64, 16),
+    ];
+    bench.write("s.jsonl", capture(1, "", &lines.each_ref().map(String::as_str)));
+    let live = |options: &[&str]| {
+        let summary = bench.json(&[&["summary", "--json", "s.jsonl"], options].concat());
+        let types = &summary["processes"][0]["chips"][0]["types"];
+        types.as_array().unwrap().iter().map(|of| of["bytes"]["live"].as_u64().unwrap()).sum::<u64>()
+    };
+    assert_eq!(live(&[]), 31);
+    assert_eq!(live(&["--core", "1,1"]), 1 + 4 + 8);
+    assert_eq!(live(&["--core", "2,5"]), 2 + 4 + 8);
+    assert_eq!(live(&["--core", "1,0-2,0"]), 1 + 2 + 4 + 8);
+    assert_eq!(live(&["--core", "7,7"]), 4 + 8);
+    // What is reserved is reserved on every core.
+    let shown = bench.json(&["l1", "--json", "--core", "7,7", "s.jsonl"]);
+    assert_eq!(shown["processes"][0]["chips"][0]["buffers"].as_array().unwrap().len(), 4);
+}
+
+#[test]
 fn chips_that_are_not_used_alike_have_a_skew_and_one_runs_out_first() {
     let bench = Bench::new();
     let allocator = r#"{"kind":"allocator","allocator":1,"mesh_id":0,"bank_rounding_bytes":32,"banks":[{"type":"DRAM","n_banks":12,"bank_size_bytes":1024,"base_address":0}]}"#;

@@ -11,7 +11,7 @@ use support::schema::{complaints, docs, schema};
 use support::{Bench, Outcome, SAMPLE};
 
 /// Verbs whose examples need nothing but the sample.
-const REPORTS: [&str; 5] = ["summary", "leaks", "snapshot", "stats", "parse"];
+const REPORTS: [&str; 6] = ["summary", "leaks", "snapshot", "stats", "parse", "check"];
 
 /// The captures that the examples name are all the sample.
 fn bench() -> Bench {
@@ -102,7 +102,9 @@ fn every_output_for_programs_has_a_schema_that_holds_it() {
         ("snapshot", vec!["snapshot", "--json", "--at", "peak", "run.jsonl"]),
         ("snapshot-marks", vec!["snapshot", "--at-marks", "--json", "run.jsonl"]),
         ("stats", vec!["stats", "--json", "run.jsonl"]),
+        ("check", vec!["check", "--json", "--no-leaks", "--peak-below", "total=1GiB", "run.jsonl"]),
         ("l1", vec!["l1", "--json", "run.jsonl"]),
+        ("oom", vec!["oom", "--json", "run.jsonl"]),
         ("recover", vec!["recover", "--json", "run.jsonl"]),
         ("doctor", vec!["doctor", "--json"]),
     ] {

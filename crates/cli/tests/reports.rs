@@ -44,6 +44,7 @@ fn the_summary_of_the_sample_has_its_figures() {
             },
             "by_ending": {"close": 4},
             "n_inherited": 0,
+            "n_freed_by_owner": 0,
             "n_live": 0,
         })
     );
@@ -188,6 +189,7 @@ fn a_forked_child_begins_with_what_its_parent_held() {
             "by_class": {"unattributed": {"n_buffers": 1, "bytes": 7, "bank_bytes": 7}},
             "by_ending": {"exit": 1},
             "n_inherited": 1,
+            "n_freed_by_owner": 0,
             "n_live": 0,
         })
     );

@@ -12,7 +12,11 @@ const GIB: u64 = 1 << 30;
 
 fn main() {
     println!("ledger replay, {EVENTS} events from memory, median of {ROUNDS} rounds");
-    for (name, stream) in [("op loop", op_loop as fn() -> Vec<Line>), ("random frees", random_frees)] {
+    for (name, stream) in [
+        ("op loop", op_loop as fn() -> Vec<Line>),
+        ("random frees", random_frees),
+        ("plain records", plain_records),
+    ] {
         let lines = stream();
         let mut rates: Vec<f64> = (0..ROUNDS).map(|_| replay(&lines)).collect();
         rates.sort_by(f64::total_cmp);
@@ -74,6 +78,41 @@ fn random_frees() -> Vec<Line> {
     lines
 }
 
+/// Mesh buffers of eight chips as a source has them that does not say who owns the memory, nor what is freed: nine
+/// allocations and nine deallocations each. 500 weights live on.
+fn plain_records() -> Vec<Line> {
+    let mut lines = Vec::new();
+    let chips = || (0..8).chain([0]);
+    let slot = |op: u64| 2 * GIB / 4 + (op % 2) * 65536;
+    let buffer = |lines: &mut Vec<Line>, address: u64, bytes: u64| {
+        for chip in chips() {
+            lines.push(plain_alloc(lines.len() as u64, chip, address, bytes));
+        }
+    };
+    (0..500).for_each(|weight| buffer(&mut lines, weight * (4 << 20), 4 << 20));
+    buffer(&mut lines, slot(0), 65536);
+    for op in 1..(EVENTS - 9 * 501) / 18 {
+        buffer(&mut lines, slot(op), 65536);
+        for chip in chips() {
+            lines.push(plain_dealloc(lines.len() as u64, chip, slot(op - 1)));
+        }
+    }
+    lines
+}
+
+fn plain_alloc(n: u64, chip: u32, address: u64, bytes: u64) -> Line {
+    let Line::Event(stamp, Event::Alloc(of)) = alloc(n, 0, address, bytes) else { unreachable!() };
+    let place = Place::Chip(chip);
+    let of = Alloc { place, allocator: None, unique_id: None, owns_data: None, per_bank_bytes: 0, ..of };
+    Line::Event(stamp, Event::Alloc(of))
+}
+
+fn plain_dealloc(n: u64, chip: u32, address: u64) -> Line {
+    let (place, unique_id, size_bytes) = (Place::Chip(chip), None, None);
+    let dealloc = Dealloc { place, buffer_type: None, address, size_bytes, unique_id, hooked: false };
+    Line::Event(stamp(n), Event::Dealloc(dealloc))
+}
+
 fn definitions() -> Vec<Line> {
     let chips = vec![4, 0, 2, 6, 5, 1, 3, 7];
     let bank =
@@ -106,7 +145,7 @@ fn alloc(n: u64, id: u64, address: u64, bytes: u64) -> Line {
         n_cores: None,
         cores: None,
         unique_id: Some(id),
-        owns_data: true,
+        owns_data: Some(true),
         hooked: false,
     };
     Line::Event(stamp(n), Event::Alloc(alloc))
@@ -115,7 +154,7 @@ fn alloc(n: u64, id: u64, address: u64, bytes: u64) -> Line {
 fn dealloc(n: u64, id: u64, address: u64) -> Line {
     let dealloc = Dealloc {
         place: Place::Mesh(0),
-        buffer_type: BufferType::Dram,
+        buffer_type: Some(BufferType::Dram),
         address,
         size_bytes: None,
         unique_id: Some(id),

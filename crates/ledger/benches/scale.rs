@@ -117,7 +117,7 @@ impl Program {
             n_cores: None,
             cores: None,
             unique_id: Some(self.n),
-            owns_data: true,
+            owns_data: Some(true),
             hooked: false,
         };
         self.out(tid, Event::Alloc(alloc), out);
@@ -129,7 +129,7 @@ impl Program {
         self.free_cells.push(cell);
         let dealloc = Dealloc {
             place: MESH,
-            buffer_type: BufferType::Dram,
+            buffer_type: Some(BufferType::Dram),
             address: cell * CELL,
             size_bytes: None,
             unique_id: Some(id),

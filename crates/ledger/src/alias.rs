@@ -14,34 +14,40 @@ type Key = (BufferType, Address, Slot);
 /// So many views are looked at for one that holds another.
 const N_BELOW: usize = 64;
 
+/// Where a view ends, so that most need not be looked up, and in which groups it counts.
+#[derive(Debug, Clone)]
+struct View {
+    end: Address,
+    groups: Vec<GroupIndex>,
+}
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Aliases {
-    counts_in: BTreeMap<Key, Vec<GroupIndex>>,
+    views: BTreeMap<Key, View>,
 }
 
 impl Aliases {
     pub(crate) fn is_empty(&self) -> bool {
-        self.counts_in.is_empty()
+        self.views.is_empty()
     }
 
     pub(crate) fn insert(&mut self, slot: Slot, view: &Buffer) {
-        self.counts_in.insert((view.alloc.buffer_type, view.alloc.address, slot), Vec::new());
+        let key = (view.alloc.buffer_type, view.alloc.address, slot);
+        self.views.insert(key, View { end: view.end(), groups: Vec::new() });
     }
 
     /// The views at exactly this address.
     pub(crate) fn at(&self, buffer_type: BufferType, address: Address) -> impl Iterator<Item = Slot> {
         let range = (buffer_type, address, 0)..=(buffer_type, address, Slot::MAX);
-        self.counts_in.range(range).map(|((_, _, slot), _)| *slot)
+        self.views.range(range).map(|((_, _, slot), _)| *slot)
     }
 
-    /// The views that start inside the owner's range.
+    /// The views that start where the owner does, or inside its range.
     pub(crate) fn inside(&self, owner: &Buffer) -> Vec<Slot> {
-        let buffer_type = owner.alloc.buffer_type;
-        let range = (buffer_type, owner.alloc.address, 0)..(buffer_type, owner.end(), 0);
-        if range.is_empty() {
-            return Vec::new();
-        }
-        self.counts_in.range(range).map(|((_, _, slot), _)| *slot).collect()
+        let (buffer_type, start) = (owner.alloc.buffer_type, owner.alloc.address);
+        let last = owner.end().saturating_sub(1).max(start);
+        let range = (buffer_type, start, 0)..=(buffer_type, last, Slot::MAX);
+        self.views.range(range).map(|((_, _, slot), _)| *slot).collect()
     }
 
     /// The lowest address below `end` of a view that counts in the group.
@@ -51,13 +57,13 @@ impl Aliases {
         end: Address,
         group: GroupIndex,
     ) -> Option<Address> {
-        let mut below = self.counts_in.range((buffer_type, 0, 0)..(buffer_type, end, 0));
-        below.find(|(_, groups)| groups.contains(&group)).map(|((_, address, _), _)| *address)
+        let mut below = self.views.range((buffer_type, 0, 0)..(buffer_type, end, 0));
+        below.find(|(_, view)| view.groups.contains(&group)).map(|((_, address, _), _)| *address)
     }
 
     pub(crate) fn counts_in(&self, slot: Slot, view: &Buffer, group: GroupIndex) -> bool {
         let key = (view.alloc.buffer_type, view.alloc.address, slot);
-        self.counts_in.get(&key).is_some_and(|groups| groups.contains(&group))
+        self.views.get(&key).is_some_and(|view| view.groups.contains(&group))
     }
 
     /// Whether another view on those chips holds this one in its range. Of equal ones, the first does.
@@ -72,26 +78,27 @@ impl Aliases {
         places: &Places,
     ) -> bool {
         let (buffer_type, address) = (view.alloc.buffer_type, view.alloc.address);
-        let below = self.counts_in.range((buffer_type, 0, 0)..=(buffer_type, address, Slot::MAX)).rev();
-        let others = below.map(|((_, _, other), _)| *other).filter(|other| *other != slot).take(N_BELOW);
-        others.filter_map(|other| slots.get(other)).any(|other| {
+        let below = self.views.range((buffer_type, 0, 0)..=(buffer_type, address, Slot::MAX)).rev();
+        let others = below.filter(|((_, _, other), _)| *other != slot).take(N_BELOW);
+        let reaching = others.filter(|(_, other)| view.end() <= other.end).map(|((_, _, other), _)| *other);
+        reaching.filter_map(|other| slots.get(other)).any(|other| {
             let is_larger = (other.bank_bytes, view.since.n) > (view.bank_bytes, other.since.n);
             let is_there = || {
                 places.find(other.place()).is_some_and(|place| places.places[place].groups.contains(&group))
             };
-            view.end() <= other.end() && is_larger && is_there()
+            other.covers(view) && is_larger && is_there()
         })
     }
 
     /// The groups in which the view counts.
     pub(crate) fn groups(&self, slot: Slot, view: &Buffer) -> &[GroupIndex] {
         let key = (view.alloc.buffer_type, view.alloc.address, slot);
-        self.counts_in.get(&key).map_or(&[], Vec::as_slice)
+        self.views.get(&key).map_or(&[], |view| view.groups.as_slice())
     }
 
     pub(crate) fn is_counted(&self, slot: Slot, view: &Buffer) -> bool {
         let key = (view.alloc.buffer_type, view.alloc.address, slot);
-        self.counts_in.get(&key).is_some_and(|groups| !groups.is_empty())
+        self.views.get(&key).is_some_and(|view| !view.groups.is_empty())
     }
 
     /// Makes the view count where nothing covers it, and only there.
@@ -103,20 +110,20 @@ impl Aliases {
         to: &mut Counted<'_>,
     ) {
         let key = (view.alloc.buffer_type, view.alloc.address, slot);
-        let Some(groups) = self.counts_in.get_mut(&key) else { return };
-        to.change(view, groups, &wanted);
-        *groups = wanted;
+        let Some(known) = self.views.get_mut(&key) else { return };
+        to.change(view, &known.groups, &wanted);
+        known.groups = wanted;
     }
 
     pub(crate) fn remove(&mut self, slot: Slot, view: &Buffer, to: &mut Counted<'_>) {
         let key = (view.alloc.buffer_type, view.alloc.address, slot);
-        if let Some(groups) = self.counts_in.remove(&key) {
-            to.change(view, &groups, &[]);
+        if let Some(known) = self.views.remove(&key) {
+            to.change(view, &known.groups, &[]);
         }
     }
 
     pub(crate) fn follow(&mut self, splits: &[Split]) {
-        for groups in self.counts_in.values_mut() {
+        for View { groups, .. } in self.views.values_mut() {
             for (from, new) in splits {
                 if groups.contains(from) {
                     groups.push(*new);
@@ -163,6 +170,6 @@ fn is_covered(view: &Buffer, group: GroupIndex, places: &Places, slots: &Slots) 
         let Some(space) = places.places[member].find_space(view.alloc.buffer_type) else { return false };
         let Some(address) = space.owners.start_at_or_below(view.alloc.address) else { return false };
         let mut owners = space.owners.at(address).filter_map(|slot| slots.get(slot));
-        owners.any(|owner| view.end() <= owner.end())
+        owners.any(|owner| owner.covers(view))
     })
 }

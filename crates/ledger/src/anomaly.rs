@@ -48,7 +48,7 @@ pub enum What {
         /// The size now.
         to_bytes: u64,
     },
-    /// More is live in each bank than the bank holds.
+    /// More is live in each bank than the bank holds, or circular buffers reach beyond it.
     AboveCapacity {
         /// Live bytes per bank.
         live_bytes: u64,
@@ -92,8 +92,8 @@ pub struct Anomaly {
     pub at: Stamp,
     /// On which chips.
     pub place: Place,
-    /// In which memory.
-    pub buffer_type: BufferType,
+    /// In which memory; absent for a deallocation that does not say, of nothing that is known.
+    pub buffer_type: Option<BufferType>,
     /// At which address.
     pub address: Address,
     /// The number of the buffer, if it has one.
@@ -111,10 +111,14 @@ pub struct Anomalies {
 
 impl Anomalies {
     pub(crate) fn note(&mut self, at: Stamp, subject: &Where, what: What) {
-        self.counts[what.kind_index()] += 1;
+        let Where { place, buffer_type, address, unique_id } = *subject;
+        self.push(Anomaly { at, place, buffer_type: Some(buffer_type), address, unique_id, what });
+    }
+
+    pub(crate) fn push(&mut self, anomaly: Anomaly) {
+        self.counts[anomaly.what.kind_index()] += 1;
         if self.first.len() < N_KEPT {
-            let Where { place, buffer_type, address, unique_id } = *subject;
-            self.first.push(Anomaly { at, place, buffer_type, address, unique_id, what });
+            self.first.push(anomaly);
         }
     }
 

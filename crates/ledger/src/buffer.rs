@@ -24,6 +24,13 @@ pub struct Buffer {
     pub is_inherited: bool,
     /// Whether two sources told of it: then two will tell of its end.
     pub(crate) is_told_twice: bool,
+    /// True if nobody says who owns the memory, and it looks as if the owner was freed and its views never will be:
+    /// nothing the program failed to free.
+    pub is_freed_by_owner: bool,
+    /// How often it was announced, where nobody says who owns the memory.
+    pub(crate) n_announced: u32,
+    /// How often it was freed so far; less than that while it lives.
+    pub(crate) n_freed: u32,
 }
 
 impl Buffer {
@@ -46,12 +53,40 @@ impl Buffer {
             facts,
             is_inherited: false,
             is_told_twice: false,
+            is_freed_by_owner: false,
+            n_announced: 1,
+            n_freed: 0,
         }
     }
 
     /// On which chips.
     pub fn place(&self) -> Place {
         self.alloc.place
+    }
+
+    /// Whether it is told to own its memory. Any other counts only where nothing else covers it.
+    pub fn owns_memory(&self) -> bool {
+        self.alloc.owns_data == Some(true)
+    }
+
+    /// How many deallocations it takes to end it: one, unless nobody says who owns the memory.
+    pub fn n_references(&self) -> u32 {
+        self.n_announced.saturating_sub(self.n_freed)
+    }
+
+    pub(crate) fn tells_owner(&self) -> bool {
+        self.alloc.owns_data.is_some()
+    }
+
+    pub(crate) fn is_outgrown_by(&self, other: &Self) -> bool {
+        other.alloc.size_bytes > self.alloc.size_bytes || other.bank_bytes > self.bank_bytes
+    }
+
+    /// Takes the larger figures of both.
+    pub(crate) fn grow(&mut self, other: &Self) {
+        self.alloc.size_bytes = self.alloc.size_bytes.max(other.alloc.size_bytes);
+        self.alloc.per_bank_bytes = self.alloc.per_bank_bytes.max(other.alloc.per_bank_bytes);
+        self.bank_bytes = self.bank_bytes.max(other.bank_bytes);
     }
 
     pub(crate) fn weight(&self) -> Weight {
@@ -61,6 +96,14 @@ impl Buffer {
     /// The first address behind what it takes in each bank.
     pub(crate) fn end(&self) -> Address {
         self.alloc.address.saturating_add(self.bank_bytes)
+    }
+
+    /// Whether it covers the other one's range. One without bytes, as where nobody tells of banks, is in what begins
+    /// where it does or goes on there.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let (start, other_start) = (self.alloc.address, other.alloc.address);
+        let begins_within = start <= other_start && (other_start < self.end() || other_start == start);
+        begins_within && other.end() <= self.end()
     }
 
     pub(crate) fn overlaps(&self, other: &Self) -> bool {

@@ -231,6 +231,10 @@ impl CircularBuffers {
         self.programs.iter().map(|(number, program)| (*number, program))
     }
 
+    pub(crate) fn program(&self, number: u64) -> Option<&Program> {
+        self.programs.get(&Some(number))
+    }
+
     pub(crate) fn residents(&self) -> impl Iterator<Item = Resident> + use<'_> {
         let laid = self.programs.values().flat_map(|program| &program.laid);
         laid.flat_map(|laid| laid.places.iter().map(|place| CbAlloc { place: *place, ..laid.cb.clone() }))

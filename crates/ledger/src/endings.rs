@@ -33,12 +33,12 @@ impl Ledger {
     /// Ends these buffers, views first, then in the order of their allocation, and keeps those that held memory
     /// as survivors.
     pub(crate) fn end_all(&mut self, mut slots: Vec<Slot>, ending: Ending, stamp: Stamp) -> usize {
-        let rank = |buffer: &Buffer| (buffer.alloc.owns_data, buffer.since.n);
+        let rank = |buffer: &Buffer| (buffer.owns_memory(), buffer.since.n);
         slots.sort_unstable_by_key(|slot| self.slots.get(*slot).map(rank));
         let mut n_ended = 0;
         for slot in slots {
             let Some(buffer) = self.slots.get(slot) else { continue };
-            let held_memory = buffer.alloc.owns_data || self.aliases.is_counted(slot, buffer);
+            let held_memory = buffer.owns_memory() || self.aliases.is_counted(slot, buffer);
             let Some(ended) = self.end(slot, ending, stamp) else { continue };
             n_ended += 1;
             self.recent.note_ended(stamp, &Where::of(&ended.buffer), false);
@@ -53,7 +53,7 @@ impl Ledger {
 
     pub(crate) fn end(&mut self, slot: Slot, ending: Ending, stamp: Stamp) -> Option<Ended> {
         let buffer = self.slots.remove(slot)?;
-        if buffer.alloc.owns_data {
+        if buffer.owns_memory() {
             let (buffer_type, address) = (buffer.alloc.buffer_type, buffer.alloc.address);
             let place = self.places.find_or_add(buffer.place());
             self.places.take(place, buffer_type, buffer.weight());
@@ -66,7 +66,7 @@ impl Ledger {
         } else {
             let mut counted = Counted { places: &mut self.places, at: stamp.into() };
             self.aliases.remove(slot, &buffer, &mut counted);
-            self.to_recount.extend(self.aliases.inside(&buffer));
+            self.to_recount.extend(self.affected_inside(&buffer));
         }
         Some(Ended { buffer, ending, at: stamp })
     }

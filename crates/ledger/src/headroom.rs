@@ -59,7 +59,7 @@ pub struct L1Bank {
 }
 
 impl L1Bank {
-    fn of(bank: &Bank) -> Option<Self> {
+    pub(crate) fn of(bank: &Bank) -> Option<Self> {
         let start = bank.base_address?;
         Some(Self { start, end: start.saturating_add(bank.bank_size_bytes), n_cores: bank.n_banks })
     }
@@ -219,6 +219,7 @@ impl Ledger {
             if !risen.is_empty() {
                 self.headrooms.forget_looks();
             }
+            self.check_circular(stamp, cb, end, &risen);
             for chip in risen {
                 self.note_chip(chip, stamp.into());
             }

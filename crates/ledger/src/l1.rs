@@ -229,7 +229,7 @@ fn buffers(ledger: &Ledger, group: usize) -> Vec<&Buffer> {
     let holds_here = |(slot, buffer): &(usize, &Buffer)| {
         let is_here = |index: usize| ledger.places.places[index].groups.contains(&group);
         buffer.alloc.buffer_type == BufferType::L1
-            && if buffer.alloc.owns_data {
+            && if buffer.owns_memory() {
                 ledger.places.find(buffer.place()).is_some_and(is_here)
             } else {
                 ledger.aliases.counts_in(*slot, buffer, group)

@@ -1,7 +1,7 @@
 //! The ledger: applies a capture's lines in their order.
 
 use crate::alias::Aliases;
-use crate::anomaly::{Anomalies, Cause, What};
+use crate::anomaly::{Anomalies, Anomaly, Cause, What};
 use crate::buffer::{Buffer, Ended, Ending};
 use crate::circular::CircularBuffers;
 use crate::headroom::Headrooms;
@@ -27,10 +27,12 @@ pub enum Effect {
     Opened,
     /// A new live buffer at the address of another, whose deallocation was not seen.
     Replaced(Ended),
-    /// The buffer was live already: two sources told of it, or its size changed.
+    /// The buffer was live already: two sources told of it, its size changed, or nobody says who owns the memory.
     Merged,
     /// A live buffer ended; this is what it held.
     Closed(Ended),
+    /// One of the announcements of this buffer was taken back; there were more, so it lives on.
+    Lowered(Buffer),
     /// So many buffers ended at once, without a deallocation each.
     Swept(usize),
     /// A buffer that had just been freed lives on.
@@ -135,18 +137,23 @@ impl Ledger {
     /// buffers; figures begin with them, and peaks and anomalies begin anew.
     pub fn enter_child(&mut self, at: Moment) {
         self.slots.iter_mut().for_each(|buffer| buffer.is_inherited = true);
-        self.places.restart(at);
-        self.circular.restart(at);
+        self.restart_peaks(at);
         let renamed = self.circular.rename_cores();
         for buffer in self.slots.iter_mut() {
             buffer.alloc.cores = buffer.alloc.cores.map(|old| renamed.get(&old).copied().unwrap_or(old));
         }
-        self.restart_headrooms(at);
         self.recent = Recent::default();
         self.anomalies = Anomalies::default();
         self.survivors = Vec::new();
         self.n_dropped = 0;
         self.last = Stamp { n: 0, t_ns: at.t_ns, ..Stamp::default() };
+    }
+
+    /// All peaks, least rooms and counts of allocations begin anew, from what is live now.
+    pub fn restart_peaks(&mut self, at: Moment) {
+        self.places.restart(at);
+        self.circular.restart(at);
+        self.restart_headrooms(at);
     }
 
     /// For a forked child whose parent's capture was not found: unknown deallocations may be of inherited buffers.
@@ -172,6 +179,11 @@ impl Ledger {
     /// How many events the recorder had to drop.
     pub fn n_dropped(&self) -> u64 {
         self.n_dropped
+    }
+
+    /// In what multiples an allocator gives out a bank, if it told.
+    pub(crate) fn rounding(&self, allocator: u64) -> Option<u64> {
+        self.roundings.get(&allocator).copied().flatten()
     }
 
     fn event(&mut self, stamp: Stamp, event: &Event) -> Effect {
@@ -202,8 +214,8 @@ impl Ledger {
             }
             Event::OpBegin { name, .. } => {
                 let were_recorded = self.ops.are_recorded;
-                self.ops.begin(stamp.tid, name, &self.rules);
-                self.places.n_uses = self.ops.n_uses;
+                let is_use = self.ops.begin(stamp.tid, name, &self.rules);
+                self.places.n_uses += u64::from(is_use);
                 if self.ops.are_recorded && !were_recorded {
                     self.reclassify_all(stamp.into());
                 }
@@ -214,12 +226,12 @@ impl Ledger {
                 Effect::Nothing
             }
             Event::Mark { .. } => {
-                self.ops.n_uses += 1;
-                self.places.n_uses = self.ops.n_uses;
+                self.places.n_uses += 1;
                 Effect::Nothing
             }
-            // What is loaded over time is not what a core holds: kernels are no memory here.
-            Event::Fork { .. }
+            // A refusal changes nothing, and what is loaded over time is not what a core holds: kernels are no memory here.
+            Event::Failure(_)
+            | Event::Fork { .. }
             | Event::KernelLoad(_)
             | Event::KernelUnload { .. }
             | Event::PhaseBegin { .. }
@@ -230,14 +242,16 @@ impl Ledger {
 
     fn alloc(&mut self, stamp: Stamp, alloc: &Alloc) -> Effect {
         let place = self.places.find_or_add(alloc.place);
-        let rounding =
-            alloc.allocator.and_then(|allocator| self.roundings.get(&allocator).copied().flatten());
+        let rounding = alloc.allocator.and_then(|allocator| self.rounding(allocator));
         let rounding = rounding.or(self.places.places[place].rounding);
         let facts = self.facts(place, stamp.tid);
         let class = self.rules.class(alloc, facts, self.ops.are_recorded);
         let buffer = Buffer::new(alloc, stamp, rounding, facts, class);
         let subject = Where::of(&buffer);
         self.recent.note_opened(&subject);
+        if !buffer.tells_owner() {
+            return self.refer(stamp, place, buffer);
+        }
         self.note_id(alloc.unique_id);
         let before = match self.previous(place, &buffer) {
             Some((slot, true)) => return self.merge(stamp, slot, buffer),
@@ -249,11 +263,12 @@ impl Ledger {
     }
 
     fn facts(&mut self, place: PlaceIndex, tid: u32) -> Facts {
+        let n_uses = self.places.n_uses;
         let state = &mut self.places.places[place];
         state.is_used |= self.ops.is_open(tid);
         Facts {
             during_open: self.ops.opens_device(tid),
-            before_first_use: !state.is_used && self.ops.n_uses == state.n_uses_before,
+            before_first_use: !state.is_used && n_uses == state.n_uses_before,
             freed_in_cache_clear: false,
         }
     }
@@ -273,13 +288,13 @@ impl Ledger {
             return Some((slot, is_same));
         }
         let has_no_number = |known: &Buffer| known.alloc.unique_id.is_none() || new.alloc.unique_id.is_none();
-        let slot = if new.alloc.owns_data {
+        let slot = if new.owns_memory() {
             let allocator = new.alloc.allocator;
             let shares_memory = |known: &Buffer| allocator.is_some() && known.alloc.allocator == allocator;
             self.newest(self.owners_at(place, &wanted), |known| has_no_number(known) || shares_memory(known))
         } else {
             // At one address of a chip there may be parts of one buffer, and views of several meshes.
-            self.newest(self.views_at(&wanted), has_no_number)
+            self.newest(self.views_at(&wanted), |known| known.tells_owner() && has_no_number(known))
         };
         Some((slot?, false))
     }
@@ -304,16 +319,17 @@ impl Ledger {
         self.odd(stamp, &subject, What::SizeChange { from_bytes, to_bytes })
     }
 
-    fn open(&mut self, place: PlaceIndex, buffer: Buffer, at: Moment, n_new: u64) {
+    pub(crate) fn open(&mut self, place: PlaceIndex, buffer: Buffer, at: Moment, n_new: u64) {
         let splits = self.places.join(place);
         self.follow(&splits);
         let slot = self.slots.insert(buffer);
         let Some(buffer) = self.slots.get(slot) else { return };
-        if !buffer.alloc.owns_data {
+        if !buffer.owns_memory() {
             let (buffer_type, address) = (buffer.alloc.buffer_type, buffer.alloc.address);
             self.aliases.insert(slot, buffer);
             self.recount_inside(slot, at);
             self.recount(slot, at);
+            self.note_new(slot, n_new);
             return self.note_room(place, buffer_type, address, at);
         }
         let buffer_type = buffer.alloc.buffer_type;
@@ -329,15 +345,24 @@ impl Ledger {
         self.note_room(place, buffer_type, owner.start, at);
     }
 
+    /// One without a memory type is of the type that was live at its address, or ended there last.
     fn dealloc(&mut self, stamp: Stamp, dealloc: &Dealloc) -> Effect {
-        let wanted = Where::freed_by(dealloc);
-        let was_hooked =
-            |hooked: &mut Hooked| hooked.close(dealloc.place, dealloc.buffer_type, dealloc.unique_id);
+        let Dealloc { place, address, unique_id, .. } = *dealloc;
         if dealloc.hooked {
-            was_hooked(&mut self.hooked);
+            dealloc.buffer_type.map(|buffer_type| self.hooked.close(place, buffer_type, unique_id));
             return Effect::Expected;
         }
+        let Some(buffer_type) = dealloc.buffer_type.or_else(|| self.type_at(place, address, unique_id))
+        else {
+            let what = What::UnknownDealloc(self.cause_of_unknown(unique_id, None));
+            self.anomalies.push(Anomaly { at: stamp, place, buffer_type: None, address, unique_id, what });
+            return Effect::Odd(what);
+        };
+        let wanted = Where { place, buffer_type, address, unique_id };
         if let Some(slot) = self.find(&wanted) {
+            if let Some(lowered) = self.lower(slot) {
+                return Effect::Lowered(lowered);
+            }
             self.note_cache_clear(slot, stamp);
             let Some(ended) = self.end(slot, Ending::Deallocated, stamp) else { return Effect::Nothing };
             self.recent.note_closed(stamp, &ended.buffer);
@@ -346,20 +371,20 @@ impl Ledger {
             }
             return Effect::Closed(ended);
         }
-        if self.recent.take_retired(&wanted) || was_hooked(&mut self.hooked) {
+        if self.recent.take_retired(&wanted) || self.hooked.close(place, buffer_type, unique_id) {
             return Effect::Expected;
         }
         let what = match self.recent.gone(&wanted) {
             Some(gone) if gone.is_freed => What::DoubleDealloc { first_n: gone.n },
-            gone => What::UnknownDealloc(self.cause_of_unknown(&wanted, gone.map(|gone| gone.n))),
+            gone => What::UnknownDealloc(self.cause_of_unknown(unique_id, gone.map(|gone| gone.n))),
         };
         self.odd(stamp, &wanted, what)
     }
 
-    fn cause_of_unknown(&self, wanted: &Where, by_n: Option<u64>) -> Cause {
+    fn cause_of_unknown(&self, unique_id: Option<u64>, by_n: Option<u64>) -> Cause {
         let is_early = |id| self.ids.is_none_or(|(low, _)| id < low);
         let is_seen = |id| self.ids.is_some_and(|(low, high)| low <= id && id <= high);
-        match wanted.unique_id {
+        match unique_id {
             _ if by_n.is_some() => Cause::AlreadyFreed { by_n },
             _ if self.n_dropped > 0 => Cause::Lost,
             Some(id) if is_seen(id) => Cause::AlreadyFreed { by_n },
@@ -370,9 +395,11 @@ impl Ledger {
     }
 
     fn retain(&mut self, stamp: Stamp, wanted: &Where) -> Effect {
-        let Some(buffer) = self.recent.take_last_closed(stamp.tid, wanted) else {
+        let Some(mut buffer) = self.recent.take_last_closed(stamp.tid, wanted) else {
             return self.odd(stamp, wanted, What::UnknownRetained);
         };
+        buffer.n_freed = 0;
+        buffer.n_announced = 1;
         self.recent.note_opened(wanted);
         let place = self.places.find_or_add(buffer.place());
         self.open(place, buffer, stamp.into(), 0);

@@ -61,7 +61,7 @@ impl<'a> Snapshot<'a> {
         maps
     }
 
-    fn address_map(&self, place: Place, space: &'a Space) -> Option<AddressMap<'a>> {
+    pub(crate) fn address_map(&self, place: Place, space: &'a Space) -> Option<AddressMap<'a>> {
         let followed = space.holes.as_ref()?;
         let (holes, is_sound) = holes::sweep(followed.region, &space.owners);
         // Of equal ones, the lowest.

@@ -25,20 +25,18 @@ struct Thread {
 pub(crate) struct Ops {
     /// The threads that have an operation open.
     threads: Vec<Thread>,
-    /// How often ops and marks put everything there is to use.
-    pub(crate) n_uses: u64,
     /// Whether the capture tells of ops at all.
     pub(crate) are_recorded: bool,
 }
 
 impl Ops {
-    pub(crate) fn begin(&mut self, tid: u32, name: &str, rules: &Rules) {
+    /// Whether it puts everything there is to use.
+    pub(crate) fn begin(&mut self, tid: u32, name: &str, rules: &Rules) -> bool {
         let meaning = if rules.clears_cache(name) {
             Meaning::ClearsCache
         } else if rules.opens_device(name) {
             Meaning::OpensDevice
         } else {
-            self.n_uses += 1;
             self.are_recorded = true;
             Meaning::Uses
         };
@@ -47,7 +45,12 @@ impl Ops {
             self.threads.len() - 1
         });
         let thread = &mut self.threads[at];
-        if thread.open.len() < MAX_DEPTH { thread.open.push(meaning) } else { thread.n_deeper += 1 }
+        if thread.open.len() < MAX_DEPTH {
+            thread.open.push(meaning)
+        } else {
+            thread.n_deeper += 1
+        }
+        meaning == Meaning::Uses
     }
 
     pub(crate) fn end(&mut self, tid: u32) {

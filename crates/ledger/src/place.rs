@@ -191,6 +191,15 @@ impl Places {
         self.groups.iter().position(|group| group.chips.contains(&chip))
     }
 
+    /// Whether something on the one place may cover something on the other.
+    pub(crate) fn share_chips(&self, a: Place, b: Place) -> bool {
+        if let (Place::Chip(_), Place::Chip(_)) = (a, b) {
+            return a == b;
+        }
+        let groups = |place| self.find(place).map_or(&[][..], |index| self.places[index].groups.as_slice());
+        a == b || groups(a).iter().any(|group| groups(b).contains(group))
+    }
+
     pub(crate) fn has_chip(&self, place: Place, chip: u32) -> bool {
         self.find(place).is_some_and(|index| self.places[index].chips.binary_search(&chip).is_ok())
     }
@@ -219,6 +228,23 @@ impl Places {
     pub(crate) fn take_from_group(&mut self, group: GroupIndex, buffer_type: BufferType, weight: Weight) {
         self.global.take(buffer_type, weight.bytes, &self.groups[group]);
         self.groups[group].take(buffer_type, weight);
+    }
+
+    /// So many buffers that were counted on the place and in these groups had not been before.
+    pub(crate) fn note_new(
+        &mut self,
+        place: Place,
+        groups: &[GroupIndex],
+        buffer_type: BufferType,
+        n_new: u64,
+    ) {
+        for &group in groups {
+            self.groups[group].tallies.of(buffer_type).n_allocations += n_new;
+        }
+        let index = self.find_or_add(place);
+        if let Some(space) = self.places[index].known_space(buffer_type) {
+            space.tally.n_allocations += n_new;
+        }
     }
 
     /// A buffer that is counted in these groups, or in all of the place, turns out to be of another class.

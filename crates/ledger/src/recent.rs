@@ -5,7 +5,7 @@ use crate::buffer::Buffer;
 use rustc_hash::{FxHashSet, FxHasher};
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
-use tt_memtrace_wire::{Address, BufferType, Dealloc, Place, Stamp};
+use tt_memtrace_wire::{Address, BufferType, Place, Stamp};
 
 /// So many ended buffers are remembered, at most.
 const N_ENDED: usize = 1024;
@@ -27,11 +27,6 @@ impl Where {
         let alloc = &buffer.alloc;
         let (place, buffer_type) = (alloc.place, alloc.buffer_type);
         Self { place, buffer_type, address: alloc.address, unique_id: alloc.unique_id }
-    }
-
-    pub(crate) fn freed_by(dealloc: &Dealloc) -> Self {
-        let (place, buffer_type) = (dealloc.place, dealloc.buffer_type);
-        Self { place, buffer_type, address: dealloc.address, unique_id: dealloc.unique_id }
     }
 
     /// The same place in memory, and not provably another buffer.

@@ -32,7 +32,7 @@ impl Ledger {
         }
         let change = Reclassed { bytes: buffer.alloc.size_bytes, from, to };
         let (place, buffer_type) = (self.places.find_or_add(buffer.place()), buffer.alloc.buffer_type);
-        if buffer.alloc.owns_data {
+        if buffer.owns_memory() {
             self.places.reclassify(place, None, buffer_type, change, at);
         } else {
             let groups = self.aliases.groups(slot, buffer);

@@ -150,7 +150,7 @@ impl<'a> Snapshot<'a> {
     /// Whether a live buffer counts: it owns its memory, or no live owner covers it on some chip.
     pub fn is_counted(&self, buffer: &Buffer) -> bool {
         let (aliases, slots) = (&self.ledger.aliases, &self.ledger.slots);
-        buffer.alloc.owns_data
+        buffer.owns_memory()
             || aliases
                 .at(buffer.alloc.buffer_type, buffer.alloc.address)
                 .any(|slot| slots.get(slot) == Some(buffer) && aliases.is_counted(slot, buffer))

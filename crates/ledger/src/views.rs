@@ -18,7 +18,11 @@ impl Ledger {
             let bare = alias::without_owner(view, &self.places, &self.slots);
             let owner_groups = &self.places.places[owner_place].groups;
             let lost_its_owner = !bare.is_empty() && bare.iter().all(|group| owner_groups.contains(group));
-            if lost_its_owner && view.end() <= owner.end() && !self.aliases.is_counted(slot, view) {
+            if view.tells_owner()
+                && lost_its_owner
+                && owner.covers(view)
+                && !self.aliases.is_counted(slot, view)
+            {
                 let view = Where::of(view);
                 let _ = self.end(slot, Ending::WithOwner, stamp);
                 self.recent.note_retired(&view);
@@ -36,8 +40,16 @@ impl Ledger {
     }
 
     pub(crate) fn recount_inside(&mut self, of: Slot, at: Moment) {
-        let inside = self.slots.get(of).map(|of| self.aliases.inside(of));
+        let inside = self.slots.get(of).map(|of| self.affected_inside(of));
         inside.into_iter().flatten().filter(|view| *view != of).for_each(|view| self.recount(view, at));
+    }
+
+    /// The views inside a buffer that have a chip in common with it.
+    pub(crate) fn affected_inside(&self, of: &Buffer) -> Vec<Slot> {
+        let mut inside = self.aliases.inside(of);
+        let place_of = |slot: &Slot| self.slots.get(*slot).map(Buffer::place);
+        inside.retain(|view| place_of(view).is_some_and(|place| self.places.share_chips(place, of.place())));
+        inside
     }
 
     pub(crate) fn recount(&mut self, slot: Slot, at: Moment) {
@@ -46,6 +58,15 @@ impl Ledger {
         wanted.retain(|&group| !self.aliases.holds(slot, view, group, &self.slots, &self.places));
         let mut counted = Counted { places: &mut self.places, at };
         self.aliases.recount(slot, view, wanted, &mut counted);
+    }
+
+    /// A view that counts from its beginning took memory.
+    pub(crate) fn note_new(&mut self, slot: Slot, n_new: u64) {
+        let Some(view) = self.slots.get(slot) else { return };
+        let groups = self.aliases.groups(slot, view);
+        if !groups.is_empty() {
+            self.places.note_new(view.place(), groups, view.alloc.buffer_type, n_new);
+        }
     }
 
     pub(crate) fn follow(&mut self, splits: &[Split]) {

@@ -15,7 +15,7 @@ fn place() -> impl Strategy<Value = Place> {
 
 fn alloc() -> impl Strategy<Value = Event> {
     let what = (place(), prop::option::of(0..3_u64), 0..3_u32, number(), number(), number());
-    (what, prop::option::of(number()), any::<bool>(), prop::bool::weighted(0.1)).prop_map(
+    (what, prop::option::of(number()), any::<Option<bool>>(), prop::bool::weighted(0.1)).prop_map(
         |((place, allocator, buffer_type, address, size_bytes, bank), unique_id, owns_data, hooked)| {
             Event::Alloc(Alloc {
                 place,
@@ -41,7 +41,8 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         6 => alloc(),
         4 => (buffer(), any::<bool>()).prop_map(|((place, buffer_type, address, unique_id), hooked)| {
-            let buffer_type = buffer_type.into();
+            // What a number above the limit names, the event does not.
+            let buffer_type = Some(buffer_type).filter(|number| *number < 2).map(BufferType::from);
             Event::Dealloc(Dealloc { place, buffer_type, address, size_bytes: None, unique_id, hooked })
         }),
         1 => buffer().prop_map(|(place, buffer_type, address, unique_id)| {

@@ -101,7 +101,7 @@ impl Source<'_> {
             n_cores: self.random.one_in(2).then(|| self.small(64)),
             cores: self.random.one_in(2).then(|| self.small(4)),
             unique_id,
-            owns_data: !self.random.one_in(4),
+            owns_data: (!self.random.one_in(4)).then(|| !self.random.one_in(4)),
             hooked: self.random.one_in(20),
         }
     }
@@ -125,7 +125,11 @@ impl Source<'_> {
                 }
                 Event::Alloc(alloc)
             }
-            16..=25 => Event::Dealloc(support::freed(&self.known())),
+            16..=25 => {
+                let mut freed = support::freed(&self.known());
+                freed.buffer_type = freed.buffer_type.filter(|_| !self.random.one_in(4));
+                Event::Dealloc(freed)
+            }
             26 => {
                 let Alloc { place, buffer_type, address, unique_id, .. } = self.known();
                 Event::Retained { place, buffer_type, address, unique_id }
@@ -330,7 +334,7 @@ fn check_sums(snapshot: &Snapshot<'_>) {
         add(&mut by_place, buffer.place());
         for chip in snapshot.chips_of(buffer.place()) {
             add(&mut at_most, Place::Chip(*chip));
-            if buffer.alloc.owns_data {
+            if buffer.owns_memory() {
                 add(&mut owned, Place::Chip(*chip));
             }
         }

@@ -37,7 +37,7 @@ fn alloc(n: u64, at: usize, units: u64) -> Line {
         n_cores: None,
         cores: None,
         unique_id: Some(n),
-        owns_data: true,
+        owns_data: Some(true),
         hooked: false,
     };
     Line::Event(stamp(n), Event::Alloc(alloc))
@@ -46,7 +46,7 @@ fn alloc(n: u64, at: usize, units: u64) -> Line {
 fn dealloc(n: u64, id: u64, at: usize) -> Line {
     let dealloc = Dealloc {
         place: Place::Mesh(0),
-        buffer_type: BufferType::Dram,
+        buffer_type: Some(BufferType::Dram),
         address: BASE + at as u64 * UNIT,
         size_bytes: None,
         unique_id: Some(id),

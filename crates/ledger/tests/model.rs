@@ -11,6 +11,8 @@ use tt_memtrace_wire::*;
 const MESHES: [(u32, &[u32], u64, Option<u64>); 3] =
     [(0, &[0, 1, 2], 10, Some(32)), (1, &[1, 2], 11, Some(64)), (2, &[3], 12, None)];
 
+const TYPES: [BufferType; 2] = [BufferType::Dram, BufferType::L1];
+
 fn definitions() -> Vec<Line> {
     let define = |(mesh_id, chips, allocator, rounding): (u32, &[u32], u64, Option<u64>)| {
         let (rows, cols, arch) = (1, 1, "wormhole_b0".to_owned());
@@ -39,15 +41,28 @@ fn rounding_of(place: Place) -> u64 {
 struct Held {
     alloc: Alloc,
     since: u64,
+    /// How many deallocations it takes to end it.
+    n_references: u32,
 }
 
 impl Held {
+    fn owns(&self) -> bool {
+        self.alloc.owns_data == Some(true)
+    }
+
     fn bank_bytes(&self) -> u64 {
         self.alloc.per_bank_bytes.next_multiple_of(rounding_of(self.alloc.place))
     }
 
     fn end(&self) -> u64 {
         self.alloc.address + self.bank_bytes()
+    }
+
+    /// One without bytes is in what is there or begins there.
+    fn contains(&self, other: &Held) -> bool {
+        let (start, other_start) = (self.alloc.address, other.alloc.address);
+        let is_there = start == other_start || (start..self.end()).contains(&other_start);
+        is_there && other.end() <= self.end()
     }
 
     fn may_be(&self, place: Place, kind: BufferType, address: u64, id: Option<u64>) -> bool {
@@ -71,23 +86,21 @@ struct Model {
 impl Model {
     fn covers(&self, view: &Held, chip: u32) -> bool {
         self.live.iter().any(|owner| {
-            owner.alloc.owns_data
+            owner.owns()
                 && owner.alloc.buffer_type == view.alloc.buffer_type
                 && chips_of(owner.alloc.place).contains(&chip)
-                && owner.alloc.address <= view.alloc.address
-                && view.end() <= owner.end()
+                && owner.contains(view)
         })
     }
 
     /// Whether a larger view, or an equal one that is older, holds this one.
     fn holds(&self, view: &Held, chip: u32) -> bool {
         self.live.iter().any(|other| {
-            !other.alloc.owns_data
+            !other.owns()
                 && other.since != view.since
                 && other.alloc.buffer_type == view.alloc.buffer_type
                 && chips_of(other.alloc.place).contains(&chip)
-                && other.alloc.address <= view.alloc.address
-                && view.end() <= other.end()
+                && other.contains(view)
                 && (other.bank_bytes() > view.bank_bytes() || other.since < view.since)
         })
     }
@@ -99,7 +112,7 @@ impl Model {
     }
 
     fn counts_on(&self, held: &Held) -> Vec<u32> {
-        if held.alloc.owns_data {
+        if held.owns() {
             return chips_of(held.alloc.place);
         }
         let mut chips = self.has_no_owner_on(held);
@@ -152,14 +165,17 @@ impl Model {
     }
 
     fn alloc(&mut self, n: u64, alloc: &Alloc) {
-        let new = Held { alloc: alloc.clone(), since: n };
+        let mut new = Held { alloc: alloc.clone(), since: n, n_references: 1 };
+        if alloc.owns_data.is_none() {
+            new.alloc.unique_id = None;
+            return self.refer(new);
+        }
         let clash = self.live.iter().enumerate().filter(|(_, held)| {
             let old = &held.alloc;
             let same_place = (old.place, old.buffer_type, old.address, old.owns_data)
                 == (alloc.place, alloc.buffer_type, alloc.address, alloc.owns_data);
             // Views of several meshes, or parts of one buffer, may be at one address.
-            let same_allocator =
-                alloc.owns_data && alloc.allocator.is_some() && old.allocator == alloc.allocator;
+            let same_allocator = new.owns() && alloc.allocator.is_some() && old.allocator == alloc.allocator;
             same_place && (old.unique_id.is_none() || alloc.unique_id.is_none() || same_allocator)
         });
         if let Some((at, _)) = clash.max_by_key(|(_, held)| held.since) {
@@ -168,16 +184,39 @@ impl Model {
         self.live.push(new);
     }
 
+    /// Who does not say who owns the memory has one entry for each address, as large as the largest of them.
+    fn refer(&mut self, new: Held) {
+        let Alloc { place, buffer_type, address, .. } = new.alloc;
+        let is_same = |held: &&mut Held| {
+            held.alloc.owns_data.is_none() && held.may_be(place, buffer_type, address, None)
+        };
+        let Some(known) = self.live.iter_mut().filter(is_same).max_by_key(|held| held.since) else {
+            return self.live.push(new);
+        };
+        known.n_references += 1;
+        known.alloc.size_bytes = known.alloc.size_bytes.max(new.alloc.size_bytes);
+        known.alloc.per_bank_bytes = known.alloc.per_bank_bytes.max(new.alloc.per_bank_bytes);
+    }
+
     fn dealloc(&mut self, tid: u32, dealloc: &Dealloc) {
-        let Dealloc { place, buffer_type, address, unique_id, .. } = *dealloc;
+        let Dealloc { place, address, unique_id, .. } = *dealloc;
         let by_id = self.live.iter().position(|h| unique_id.is_some() && h.alloc.unique_id == unique_id);
-        let by_address = |owns_data| {
+        let by_address = |buffer_type, owns_data| {
             let found = self.live.iter().enumerate().filter(|(_, held)| {
-                held.alloc.owns_data == owns_data && held.may_be(place, buffer_type, address, unique_id)
+                held.owns() == owns_data && held.may_be(place, buffer_type, address, unique_id)
             });
             found.max_by_key(|(_, held)| held.since).map(|(at, _)| at)
         };
-        if let Some(at) = by_id.or_else(|| by_address(true)).or_else(|| by_address(false)) {
+        let of_type = |of| by_address(of, true).or_else(|| by_address(of, false));
+        // Who does not say the type means the newest of all types.
+        let by_type = || match dealloc.buffer_type {
+            Some(buffer_type) => of_type(buffer_type),
+            None => TYPES.into_iter().filter_map(of_type).max_by_key(|at| self.live[*at].since),
+        };
+        let Some(at) = by_id.or_else(by_type) else { return };
+        if self.live[at].n_references > 1 {
+            self.live[at].n_references -= 1;
+        } else {
             let held = self.end(at);
             self.last_closed.insert(tid, held);
         }
@@ -192,11 +231,10 @@ impl Model {
         let owner_chips = chips_of(ended.alloc.place);
         let retires = |view: &Held, counted_before: &Vec<u32>| {
             let bare = left.has_no_owner_on(view);
-            let is_inside = ended.alloc.address <= view.alloc.address && view.end() <= ended.end();
-            ended.alloc.owns_data
-                && !view.alloc.owns_data
+            ended.owns()
+                && view.alloc.owns_data == Some(false)
                 && ended.alloc.buffer_type == view.alloc.buffer_type
-                && is_inside
+                && ended.contains(view)
                 && counted_before.is_empty()
                 && !bare.is_empty()
                 && bare.iter().all(|chip| owner_chips.contains(chip))
@@ -215,9 +253,7 @@ impl Model {
         let held_memory = |held: &&Held| is_one(held) && !self.counts_on(held).is_empty();
         let survivors: Vec<u64> = self.live.iter().filter(held_memory).map(|held| held.since).collect();
         for owns_data in [false, true] {
-            while let Some(at) =
-                self.live.iter().position(|held| held.alloc.owns_data == owns_data && is_one(held))
-            {
+            while let Some(at) = self.live.iter().position(|held| held.owns() == owns_data && is_one(held)) {
                 let ended = self.end(at);
                 if survivors.contains(&ended.since) {
                     self.survivors.push((ended.since, ending));
@@ -284,7 +320,7 @@ fn draw() -> impl Strategy<Value = Draw> {
 /// Makes an event of a draw. Most deallocations are of something that was allocated before.
 fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)], n: u64) -> Event {
     let place = [Place::Mesh(0), Place::Mesh(1), Place::Mesh(2), Place::Chip(1)][draw.place];
-    let buffer_type = [BufferType::Dram, BufferType::L1][draw.buffer_type];
+    let buffer_type = TYPES[draw.buffer_type];
     let mut alloc = Alloc {
         place,
         allocator: MESHES.get(draw.place).map(|mesh| mesh.2),
@@ -297,15 +333,20 @@ fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)]
         n_cores: None,
         cores: None,
         unique_id: has_ids.then_some(n),
-        owns_data: true,
+        owns_data: Some(true),
         hooked: false,
     };
     match draw.what {
-        0..=44 => Event::Alloc(alloc),
+        0..=34 => Event::Alloc(alloc),
+        35..=44 => {
+            alloc.owns_data = None;
+            (alloc.per_bank_bytes, alloc.size_bytes) = (draw.size % 8, draw.size % 16 * 1000);
+            Event::Alloc(alloc)
+        }
         // A view is never larger than the owner it stands for: while an owner is replaced by another, a larger
         // one would show in the peak.
         45..=54 => {
-            alloc.owns_data = false;
+            alloc.owns_data = Some(false);
             (alloc.per_bank_bytes, alloc.size_bytes) = (1, 1);
             Event::Alloc(alloc)
         }
@@ -314,7 +355,8 @@ fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)]
             let of = history.get(draw.pick % history.len().max(1)).unwrap_or(&alloc);
             Event::Dealloc(Dealloc {
                 place: of.place,
-                buffer_type: of.buffer_type,
+                buffer_type: (of.owns_data.is_some() && !draw.size.is_multiple_of(4))
+                    .then_some(of.buffer_type),
                 address: of.address,
                 size_bytes: None,
                 unique_id: of.unique_id,
@@ -324,7 +366,7 @@ fn event(draw: &Draw, has_ids: bool, history: &[Alloc], freed: &[(u32, Dealloc)]
         91..=95 => match freed.iter().rev().find(|(tid, _)| *tid == draw.tid) {
             Some((_, of)) => Event::Retained {
                 place: of.place,
-                buffer_type: of.buffer_type,
+                buffer_type: of.buffer_type.unwrap_or(buffer_type),
                 address: of.address,
                 unique_id: of.unique_id,
             },

@@ -13,7 +13,7 @@ const CHIP: Place = Place::Chip(0);
 
 fn view(id: u64, address: Address, size_bytes: u64) -> Alloc {
     Alloc {
-        owns_data: false,
+        owns_data: Some(false),
         unique_id: Some(id),
         per_bank_bytes: size_bytes,
         ..dram(CHIP, address, size_bytes)
@@ -45,7 +45,7 @@ fn parts_of_a_buffer_add_nothing_to_it() {
 #[test]
 fn an_owner_takes_all_its_parts_with_it() {
     let mut stream = Stream::on_t3k();
-    let owner = Alloc { owns_data: true, unique_id: Some(9), ..view(9, 1 << 24, 4 << 20) };
+    let owner = Alloc { owns_data: Some(true), unique_id: Some(9), ..view(9, 1 << 24, 4 << 20) };
     stream.alloc(owner.clone());
     parts().into_iter().for_each(|part| stream.alloc(part));
     assert_eq!(stream.live_on(0, BufferType::Dram), (1, 4 << 20));

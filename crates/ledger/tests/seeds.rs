@@ -5,8 +5,8 @@
 
 mod support;
 
-use support::{Stream, T3K, dram, freed, l1, view_on};
-use tt_memtrace_ledger::{Class, Conclusion, Effect, Ending, Ledger};
+use support::{Stream, T3K, dram, freed, plain, view_on};
+use tt_memtrace_ledger::{Cause, Class, Conclusion, Effect, Ended, Ending, Ledger, What};
 use tt_memtrace_wire::*;
 
 const MESH: Place = Place::Mesh(0);
@@ -117,20 +117,65 @@ fn circular_buffers_of_cached_programs_are_reported_and_are_no_leak() {
 
 #[test]
 fn the_same_as_plain_l1_records_survive_and_nobody_knows_whose_they_are() {
-    // Who records so little tells of no ops, no meshes and no circular buffers.
+    // Who records so little tells of no ops, no meshes, no circular buffers, and not who owns what.
     let mut stream = Stream::new(Ledger::new());
-    let tensor = dram(CHIP_0, 2_560_032, 4_194_304);
+    let tensor = plain(0, BufferType::Dram, 2_560_032, 4_194_304);
     stream.alloc(tensor.clone());
-    LEFT.into_iter().for_each(|address| stream.alloc(l1(CHIP_0, address, 4096)));
-    let _ = stream.free(&tensor);
+    for sizes in [[4096, 4096, 2048], [4096; 3]] {
+        LEFT.into_iter().zip(sizes).for_each(|(at, size)| stream.alloc(plain(0, BufferType::L1, at, size)));
+    }
+    assert!(matches!(stream.free(&tensor), Effect::Closed(_)));
     assert_eq!(stream.live_on(0, BufferType::Dram), (0, 0));
     assert_eq!(stream.live_on(0, BufferType::L1), (3, 12_288));
+    assert_eq!(stream.on(0, BufferType::L1).n_allocations, 3);
     stream.ledger.finish(Conclusion::Death);
     let survivors = stream.ledger.survivors();
-    let told: Vec<_> =
-        survivors.iter().map(|left| (left.buffer.alloc.address, left.buffer.class, left.ending)).collect();
-    assert_eq!(told, LEFT.map(|address| (address, Class::Unattributed, Ending::Death)));
+    let told = |left: &Ended| (left.buffer.alloc.address, left.buffer.n_references(), left.buffer.class);
+    assert_eq!(
+        survivors.iter().map(told).collect::<Vec<_>>(),
+        LEFT.map(|address| (address, 2, Class::Unattributed))
+    );
+    assert!(survivors.iter().all(|left| left.ending == Ending::Death && !left.buffer.is_freed_by_owner));
     assert!(!stream.ledger.rules().is_leak(Class::Unattributed));
+    assert_eq!(stream.ledger.anomalies().total(), 0, "2,048 and 4,096 bytes at one address");
+}
+
+#[test]
+fn the_size_of_a_plain_record_is_the_largest_announced() {
+    let mut stream = Stream::new(Ledger::new());
+    let of = |size| plain(0, BufferType::L1, 109_344, size);
+    for (size, live) in [(2048, 2048), (4096, 4096), (1024, 4096)] {
+        stream.alloc(of(size));
+        assert_eq!(stream.live_on(0, BufferType::L1), (1, live));
+    }
+    for left in [2, 1] {
+        let Effect::Lowered(buffer) = stream.free(&of(0)) else { unreachable!() };
+        assert_eq!((buffer.n_references(), stream.live_on(0, BufferType::L1)), (left, (1, 4096)));
+    }
+    assert!(matches!(stream.free(&of(0)), Effect::Closed(_)));
+    assert_eq!(stream.live_on(0, BufferType::L1), (0, 0));
+    let tally = stream.on(0, BufferType::L1);
+    assert_eq!((tally.bytes.peak, tally.buffers.peak, tally.n_allocations), (4096, 1, 1));
+}
+
+#[test]
+fn a_plain_free_of_what_nobody_has_is_unknown() {
+    let mut stream = Stream::new(Ledger::new());
+    let (dram, l1) = (plain(3, BufferType::Dram, 4096, 64), plain(3, BufferType::L1, 4096, 32));
+    assert_eq!(stream.free(&dram), Effect::Odd(What::UnknownDealloc(Cause::Other)));
+    assert_eq!(stream.ledger.anomalies().first()[0].buffer_type, None);
+    // The newest at the address is meant, whatever its type.
+    stream.alloc(dram.clone());
+    stream.alloc(l1.clone());
+    for buffer_type in [BufferType::L1, BufferType::Dram] {
+        let Effect::Closed(ended) = stream.free(&dram) else { unreachable!() };
+        assert_eq!(ended.buffer.alloc.buffer_type, buffer_type);
+    }
+    assert!(matches!(stream.free(&dram), Effect::Odd(What::DoubleDealloc { first_n: 5 })));
+    assert_eq!(stream.ledger.anomalies().first()[1].buffer_type, Some(BufferType::Dram));
+    // The same address on another chip was never anybody's.
+    let elsewhere = plain(4, BufferType::Dram, 4096, 64);
+    assert!(matches!(stream.free(&elsewhere), Effect::Odd(What::UnknownDealloc(Cause::Other))));
 }
 
 #[test]
@@ -169,6 +214,26 @@ fn eight_frees_of_each_of_131_mesh_buffers_after_their_own_are_no_unknown_ones()
         assert!(stream.ledger.survivors().is_empty());
         assert!((0..8).all(|chip| stream.live_on(chip, BufferType::Dram) == (0, 0)));
     }
+}
+
+#[test]
+fn eight_more_frees_of_each_of_131_mesh_buffers_as_plain_records_are_no_unknown_ones() {
+    let mut stream = Stream::new(Ledger::new());
+    let of = |chip, at: u64| plain(chip, BufferType::Dram, 32 + at * 32_768, 262_144);
+    for at in 0..131 {
+        // The buffer itself is reported on chip 0, where its view is, too.
+        (0..8).chain([0]).for_each(|chip| stream.alloc(of(chip, at)));
+    }
+    for chip in 0..8 {
+        assert_eq!(stream.live_on(chip, BufferType::Dram), (131, 131 * 262_144), "chip {chip}");
+    }
+    for at in 0..131 {
+        assert!(matches!(stream.free(&of(0, at)), Effect::Lowered(_)));
+        assert!((0..8).all(|chip| matches!(stream.free(&of(chip, at)), Effect::Closed(_))));
+    }
+    assert_eq!(stream.ledger.anomalies().total(), 0);
+    assert_eq!(stream.ledger.snapshot().n_live(), 0);
+    assert_eq!(stream.on(0, BufferType::Dram).n_allocations, 131);
 }
 
 #[test]

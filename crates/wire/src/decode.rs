@@ -2,8 +2,8 @@
 //! needs is then taken from there. Unknown keys are ignored, unknown kinds are [`Line::Unknown`].
 
 use crate::event::{
-    Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, KernelKind, Lost, Place,
-    Stamp, SweepCause, TraceStep,
+    Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event, Failure,
+    Kernel, KernelKind, Lost, Place, Request, Stamp, SweepCause, TraceStep,
 };
 use crate::line::{
     Allocator, Bank, Cores, Device, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Recovery,
@@ -80,6 +80,10 @@ struct Fields<'a> {
     #[serde(borrow)]
     kernel: Option<Cow<'a, str>>,
     trace: Option<Number>,
+    #[serde(borrow)]
+    failure: Option<Cow<'a, str>>,
+    region_end: Option<Number>,
+    lowest_address: Option<Number>,
     dropped: Option<Number>,
     recorded: Option<Number>,
     recovered: Option<Number>,
@@ -202,6 +206,7 @@ impl Fields<'_> {
             "trace_begin" => self.trace(TraceStep::Begin)?,
             "trace_end" => self.trace(TraceStep::End)?,
             "trace_release" => self.trace(TraceStep::Release)?,
+            "failure" => Event::Failure(self.failure()?),
             "lost" => Event::Lost(Lost { dropped: self.number("dropped", self.dropped)? }),
             _ => return Ok(None),
         }))
@@ -227,13 +232,10 @@ impl Fields<'_> {
             size_bytes: self.number("size_bytes", self.size_bytes)?,
             page_size_bytes: self.number("page_size_bytes", self.page_size_bytes)?,
             per_bank_bytes: self.number("per_bank_bytes", self.per_bank_bytes)?,
-            n_cores: self
-                .n_cores
-                .map(|n| u32::try_from(n.0).map_err(|_| self.missing("n_cores")))
-                .transpose()?,
+            n_cores: self.n_cores()?,
             cores: self.cores,
             unique_id: self.unique_id.map(|id| id.0),
-            owns_data: self.take("owns_data", self.owns_data)?,
+            owns_data: self.owns_data,
             hooked: self.hooked,
         })
     }
@@ -241,7 +243,7 @@ impl Fields<'_> {
     fn dealloc(&self) -> Result<Dealloc, LineError> {
         Ok(Dealloc {
             place: self.place()?,
-            buffer_type: self.buffer_type()?,
+            buffer_type: self.buffer_type.as_ref().map(|_| self.buffer_type()).transpose()?,
             address: self.number("address", self.address)?,
             size_bytes: self.size_bytes.map(|size| size.0),
             unique_id: self.unique_id.map(|id| id.0),
@@ -272,6 +274,37 @@ impl Fields<'_> {
 
     fn trace(&self, step: TraceStep) -> Result<Event, LineError> {
         Ok(Event::Trace { step, place: self.place()?, trace: self.number("trace", self.trace)? })
+    }
+
+    fn failure(&self) -> Result<Failure, LineError> {
+        let is_dataflow = match self.failure.as_deref() {
+            Some("allocation") => return Ok(Failure::Allocation(self.request()?)),
+            Some("circular_buffer_clash") => false,
+            Some("dataflow_buffer_clash") => true,
+            _ => return Err(self.missing("failure")),
+        };
+        let figures = self.region_end.zip(self.lowest_address);
+        Ok(Failure::Clash(Clash {
+            place: self.place()?,
+            is_dataflow,
+            program: self.program_number(),
+            figures: figures
+                .map(|(end, lowest)| ClashFigures { region_end: end.0, lowest_address: lowest.0 }),
+        }))
+    }
+
+    fn request(&self) -> Result<Request, LineError> {
+        let layout = self.layout.as_deref().and_then(BufferLayout::from_name);
+        Ok(Request {
+            place: self.place()?,
+            allocator: self.allocator.map(|number| number.0),
+            buffer_type: self.buffer_type()?,
+            layout: self.take("layout", layout)?,
+            size_bytes: self.number("size_bytes", self.size_bytes)?,
+            page_size_bytes: self.number("page_size_bytes", self.page_size_bytes)?,
+            per_bank_bytes: self.per_bank_bytes.map(|bytes| bytes.0),
+            n_cores: self.n_cores()?,
+        })
     }
 
     fn header(mut self) -> Result<Header, LineError> {
@@ -355,6 +388,11 @@ impl Fields<'_> {
 
     fn buffer_type(&self) -> Result<BufferType, LineError> {
         self.take("type", self.buffer_type.as_deref().and_then(BufferType::from_name))
+    }
+
+    fn n_cores(&self) -> Result<Option<u32>, LineError> {
+        let narrow = |n: Number| u32::try_from(n.0).map_err(|_| self.missing("n_cores"));
+        self.n_cores.map(narrow).transpose()
     }
 
     fn program_number(&self) -> Option<u64> {

@@ -2,12 +2,12 @@
 //! first bytes and people can read a column.
 
 use crate::SweepCause;
-use crate::event::{Alloc, CbAlloc, CbDealloc, Dealloc, Event, Kernel, Place, Stamp};
+use crate::event::{
+    Alloc, CbAlloc, CbDealloc, Clash, Dealloc, Event, Failure, Kernel, Place, Request, Stamp,
+};
+use crate::json::Object;
 use crate::line::{Allocator, Cores, Device, Ending, Footer, Header, Line, Mesh, Recovery};
 use crate::version::SCHEMA;
-
-/// Integers above this lose digits in readers whose only number is a double, so they are written as strings.
-pub(crate) const EXACT_IN_A_DOUBLE: u64 = 1 << 53;
 
 pub(crate) fn line(line: &Line, out: &mut Vec<u8>) {
     match line {
@@ -35,7 +35,7 @@ fn header_line(header: &Header, out: &mut Vec<u8>) {
     o.text("pid_namespace", &header.pid_namespace);
     o.optional("rank", header.rank.map(u64::from));
     o.text("program", &header.program);
-    o.list("command", &header.command, |out, word| text(out, word));
+    o.list("command", &header.command, |o, word| o.put_text(word));
     o.number("t_ns", header.t_ns);
     o.number("wall_ns", header.wall_ns);
     o.object("runtime", header.runtime.as_ref(), |o, runtime| {
@@ -55,7 +55,7 @@ fn header_line(header: &Header, out: &mut Vec<u8>) {
 fn mesh_line(mesh: &Mesh, out: &mut Vec<u8>) {
     let mut o = Object::of_kind(out, "mesh");
     o.number("mesh_id", u64::from(mesh.mesh_id));
-    o.list("chips", &mesh.chips, |out, chip| number(out, u64::from(*chip)));
+    o.list("chips", &mesh.chips, |o, chip| o.put_number(u64::from(*chip)));
     o.number("rows", u64::from(mesh.rows));
     o.number("cols", u64::from(mesh.cols));
     o.text("arch", &mesh.arch);
@@ -74,13 +74,13 @@ fn allocator_line(allocator: &Allocator, out: &mut Vec<u8>) {
     o.number("allocator", allocator.allocator);
     o.number("mesh_id", u64::from(allocator.mesh_id));
     o.optional("bank_rounding_bytes", allocator.bank_rounding_bytes);
-    o.list("banks", &allocator.banks, |out, bank| {
-        let mut o = Object::begin(out);
-        o.text("type", &bank.buffer_type.to_string());
-        o.number("n_banks", u64::from(bank.n_banks));
-        o.number("bank_size_bytes", bank.bank_size_bytes);
-        o.optional("base_address", bank.base_address);
-        o.end();
+    o.list("banks", &allocator.banks, |o, bank| {
+        o.put_object(bank, |o, bank| {
+            o.name("type", bank.buffer_type.name(), bank.buffer_type);
+            o.number("n_banks", u64::from(bank.n_banks));
+            o.number("bank_size_bytes", bank.bank_size_bytes);
+            o.optional("base_address", bank.base_address);
+        });
     });
     o.end_line();
 }
@@ -88,8 +88,8 @@ fn allocator_line(allocator: &Allocator, out: &mut Vec<u8>) {
 fn cores_line(cores: &Cores, out: &mut Vec<u8>) {
     let mut o = Object::of_kind(out, "cores");
     o.number("cores", u64::from(cores.cores));
-    o.list("ranges", &cores.ranges, |out, range| {
-        array(out, &[range.x0, range.y0, range.x1, range.y1], |out, at| number(out, u64::from(*at)));
+    o.list("ranges", &cores.ranges, |o, range| {
+        o.put_list(&[range.x0, range.y0, range.x1, range.y1], |o, at| o.put_number(u64::from(*at)));
     });
     o.end_line();
 }
@@ -124,7 +124,7 @@ fn event_line(stamp: Stamp, event: &Event, out: &mut Vec<u8>) {
         Event::Dealloc(dealloc) => dealloc_fields(&mut o, dealloc),
         Event::Retained { place, buffer_type, address, unique_id } => {
             o.place(Some(*place));
-            o.text("type", &buffer_type.to_string());
+            o.name("type", buffer_type.name(), buffer_type);
             o.number("address", *address);
             o.optional("unique_id", *unique_id);
         }
@@ -160,6 +160,7 @@ fn event_line(stamp: Stamp, event: &Event, out: &mut Vec<u8>) {
             }
         }
         Event::OpEnd | Event::PhaseEnd => {}
+        Event::Failure(failure) => failure_fields(&mut o, failure),
         Event::Lost(lost) => o.number("dropped", lost.dropped),
     }
     o.end_line();
@@ -168,8 +169,8 @@ fn event_line(stamp: Stamp, event: &Event, out: &mut Vec<u8>) {
 fn alloc_fields(o: &mut Object<'_>, alloc: &Alloc) {
     o.place(Some(alloc.place));
     o.optional("allocator", alloc.allocator);
-    o.text("type", &alloc.buffer_type.to_string());
-    o.text("layout", &alloc.layout.to_string());
+    o.name("type", alloc.buffer_type.name(), alloc.buffer_type);
+    o.name("layout", alloc.layout.name(), alloc.layout);
     o.number("address", alloc.address);
     o.number("size_bytes", alloc.size_bytes);
     o.number("page_size_bytes", alloc.page_size_bytes);
@@ -179,7 +180,7 @@ fn alloc_fields(o: &mut Object<'_>, alloc: &Alloc) {
         o.number("cores", cores.into());
     }
     o.optional("unique_id", alloc.unique_id);
-    o.flag("owns_data", alloc.owns_data);
+    o.optional_flag("owns_data", alloc.owns_data);
     if alloc.hooked {
         o.flag("hooked", true);
     }
@@ -187,7 +188,10 @@ fn alloc_fields(o: &mut Object<'_>, alloc: &Alloc) {
 
 fn dealloc_fields(o: &mut Object<'_>, dealloc: &Dealloc) {
     o.place(Some(dealloc.place));
-    o.text("type", &dealloc.buffer_type.to_string());
+    match dealloc.buffer_type {
+        Some(buffer_type) => o.name("type", buffer_type.name(), buffer_type),
+        None => o.optional_text("type", None),
+    }
     o.number("address", dealloc.address);
     o.optional("size_bytes", dealloc.size_bytes);
     o.optional("unique_id", dealloc.unique_id);
@@ -207,74 +211,40 @@ fn cb_alloc_fields(o: &mut Object<'_>, cb: &CbAlloc) {
 
 fn kernel_fields(o: &mut Object<'_>, kernel: &Kernel) {
     o.place(Some(kernel.place));
-    o.text("kernel", &kernel.kind.to_string());
+    o.name("kernel", kernel.kind.name(), kernel.kind);
     o.optional("program", kernel.program);
     o.number("size_bytes", kernel.size_bytes);
     o.number("n_cores", kernel.n_cores);
+}
+
+fn failure_fields(o: &mut Object<'_>, failure: &Failure) {
+    o.text("failure", failure.name());
+    o.place(Some(failure.place()));
+    match failure {
+        Failure::Allocation(request) => request_fields(o, request),
+        Failure::Clash(Clash { program, figures, .. }) => {
+            o.optional("program", *program);
+            o.optional("region_end", figures.map(|figures| figures.region_end));
+            o.optional("lowest_address", figures.map(|figures| figures.lowest_address));
+        }
+    }
+}
+
+fn request_fields(o: &mut Object<'_>, request: &Request) {
+    o.optional("allocator", request.allocator);
+    o.text("type", &request.buffer_type.to_string());
+    o.text("layout", &request.layout.to_string());
+    o.number("size_bytes", request.size_bytes);
+    o.number("page_size_bytes", request.page_size_bytes);
+    o.optional("per_bank_bytes", request.per_bank_bytes);
+    o.optional("n_cores", request.n_cores.map(u64::from));
 }
 
 fn name_in<T: PartialEq>(all: &[(T, &'static str)], value: T) -> &'static str {
     all.iter().find(|(known, _)| *known == value).map_or("", |(_, name)| name)
 }
 
-/// A JSON object that is being written; the fields come out in the order of the calls.
-struct Object<'a> {
-    out: &'a mut Vec<u8>,
-    is_empty: bool,
-}
-
-impl<'a> Object<'a> {
-    fn begin(out: &'a mut Vec<u8>) -> Self {
-        out.push(b'{');
-        Self { out, is_empty: true }
-    }
-
-    fn of_kind(out: &'a mut Vec<u8>, kind: &str) -> Self {
-        let mut object = Self::begin(out);
-        object.text("kind", kind);
-        object
-    }
-
-    fn key(&mut self, key: &str) {
-        if !self.is_empty {
-            self.out.push(b',');
-        }
-        self.is_empty = false;
-        self.out.push(b'"');
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
-    }
-
-    fn number(&mut self, key: &str, value: u64) {
-        self.key(key);
-        number(self.out, value);
-    }
-
-    fn optional(&mut self, key: &str, value: Option<u64>) {
-        self.key(key);
-        match value {
-            Some(value) => number(self.out, value),
-            None => self.out.extend_from_slice(b"null"),
-        }
-    }
-
-    fn text(&mut self, key: &str, value: &str) {
-        self.key(key);
-        text(self.out, value);
-    }
-
-    fn optional_text(&mut self, key: &str, value: Option<&str>) {
-        match value {
-            Some(value) => self.text(key, value),
-            None => self.optional(key, None),
-        }
-    }
-
-    fn flag(&mut self, key: &str, value: bool) {
-        self.key(key);
-        self.out.extend_from_slice(if value { b"true" } else { b"false" });
-    }
-
+impl Object<'_> {
     /// A place is one of two keys; the other is left out.
     fn place(&mut self, place: Option<Place>) {
         match place {
@@ -283,56 +253,4 @@ impl<'a> Object<'a> {
             None => {}
         }
     }
-
-    fn list<T>(&mut self, key: &str, items: &[T], each: impl Fn(&mut Vec<u8>, &T)) {
-        self.key(key);
-        array(self.out, items, each);
-    }
-
-    fn object<T>(&mut self, key: &str, value: Option<&T>, fields: impl Fn(&mut Object<'_>, &T)) {
-        let Some(value) = value else { return self.optional(key, None) };
-        self.key(key);
-        let mut inner = Object::begin(self.out);
-        fields(&mut inner, value);
-        inner.end();
-    }
-
-    fn end(self) {
-        self.out.push(b'}');
-    }
-
-    fn end_line(self) {
-        self.out.extend_from_slice(b"}\n");
-    }
-}
-
-fn array<T>(out: &mut Vec<u8>, items: &[T], each: impl Fn(&mut Vec<u8>, &T)) {
-    out.push(b'[');
-    for (i, item) in items.iter().enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        each(out, item);
-    }
-    out.push(b']');
-}
-
-fn number(out: &mut Vec<u8>, value: u64) {
-    let quote = value > EXACT_IN_A_DOUBLE;
-    if quote {
-        out.push(b'"');
-    }
-    json(out, &value);
-    if quote {
-        out.push(b'"');
-    }
-}
-
-fn text(out: &mut Vec<u8>, value: &str) {
-    json(out, value);
-}
-
-fn json<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
-    // Numbers and strings always serialise, and a Vec takes every byte: there is no error to report.
-    let _ = serde_json::to_writer(out, value);
 }

@@ -43,6 +43,7 @@ impl BufferType {
     pub const KNOWN: [Self; 5] = [Self::Dram, Self::L1, Self::L1Small, Self::Trace, Self::SystemMemory];
 
     /// The runtime's number for this type.
+    #[inline(always)]
     pub fn number(self) -> u32 {
         match self {
             Self::Dram => 0,
@@ -60,7 +61,7 @@ impl BufferType {
         known.or_else(|| Some(Self::from(name.strip_prefix("TYPE_")?.parse::<u32>().ok()?)))
     }
 
-    fn name(self) -> Option<&'static str> {
+    pub(crate) fn name(self) -> Option<&'static str> {
         match self {
             Self::Dram => Some("DRAM"),
             Self::L1 => Some("L1"),
@@ -73,6 +74,7 @@ impl BufferType {
 }
 
 impl From<u32> for BufferType {
+    #[inline(always)]
     fn from(number: u32) -> Self {
         match number {
             0 => Self::Dram,
@@ -121,6 +123,7 @@ impl BufferLayout {
     ];
 
     /// The runtime's number for this layout.
+    #[inline(always)]
     pub fn number(self) -> u32 {
         match self {
             Self::Interleaved => 0,
@@ -137,9 +140,14 @@ impl BufferLayout {
         let known = Self::KNOWN.into_iter().find(|(_, known)| *known == name).map(|(layout, _)| layout);
         known.or_else(|| Some(Self::from(name.strip_prefix("LAYOUT_")?.parse::<u32>().ok()?)))
     }
+
+    pub(crate) fn name(self) -> Option<&'static str> {
+        Self::KNOWN.iter().find(|(known, _)| *known == self).map(|(_, name)| *name)
+    }
 }
 
 impl From<u32> for BufferLayout {
+    #[inline(always)]
     fn from(number: u32) -> Self {
         match number {
             0 => Self::Interleaved,
@@ -154,11 +162,10 @@ impl From<u32> for BufferLayout {
 
 impl fmt::Display for BufferLayout {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::Unknown(number) = self {
-            return f.pad(&format!("LAYOUT_{number}"));
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => f.pad(&format!("LAYOUT_{}", self.number())),
         }
-        let known = Self::KNOWN.into_iter().find(|(layout, _)| layout == self);
-        f.pad(known.map_or("", |(_, name)| name))
     }
 }
 
@@ -194,6 +201,10 @@ impl KernelKind {
         let known = Self::KNOWN.into_iter().find(|(_, known)| *known == name).map(|(kind, _)| kind);
         known.or_else(|| Some(Self::from(name.strip_prefix("KERNEL_")?.parse::<u32>().ok()?)))
     }
+
+    pub(crate) fn name(self) -> Option<&'static str> {
+        Self::KNOWN.iter().find(|(known, _)| *known == self).map(|(_, name)| *name)
+    }
 }
 
 impl From<u32> for KernelKind {
@@ -209,11 +220,10 @@ impl From<u32> for KernelKind {
 
 impl fmt::Display for KernelKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::Unknown(number) = self {
-            return f.pad(&format!("KERNEL_{number}"));
+        match self.name() {
+            Some(name) => f.pad(name),
+            None => f.pad(&format!("KERNEL_{}", self.number())),
         }
-        let known = Self::KNOWN.into_iter().find(|(kind, _)| kind == self);
-        f.pad(known.map_or("", |(_, name)| name))
     }
 }
 
@@ -255,8 +265,9 @@ pub struct Alloc {
     pub cores: Option<u32>,
     /// The runtime's own number of the buffer, from ttnn 0.80.
     pub unique_id: Option<u64>,
-    /// False for a view at another buffer's address, which holds nothing itself.
-    pub owns_data: bool,
+    /// False for a view at another buffer's address, which holds nothing itself. Absent where the source does not
+    /// say: then owners and views of one address look the same.
+    pub owns_data: Option<bool>,
     /// True for an allocation in a capture that runs nothing: there is no memory behind it.
     pub hooked: bool,
 }
@@ -266,8 +277,8 @@ pub struct Alloc {
 pub struct Dealloc {
     /// On which chips.
     pub place: Place,
-    /// The memory it was in.
-    pub buffer_type: BufferType,
+    /// The memory it was in, if the source says.
+    pub buffer_type: Option<BufferType>,
     /// Where it started.
     pub address: Address,
     /// Logical bytes on one chip, if the caller knows them.
@@ -329,6 +340,77 @@ pub enum TraceStep {
     End,
     /// The trace is given up.
     Release,
+}
+
+/// An allocation that the runtime refused: what was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// On which chips.
+    pub place: Place,
+    /// The allocator that refused.
+    pub allocator: Option<u64>,
+    /// The memory it was to be in.
+    pub buffer_type: BufferType,
+    /// How it was to be spread.
+    pub layout: BufferLayout,
+    /// Logical bytes on one chip, without padding.
+    pub size_bytes: u64,
+    /// Bytes of one page.
+    pub page_size_bytes: u64,
+    /// Bytes in each bank, aligned to pages but not yet rounded by the allocator; absent if it has no such bank.
+    pub per_bank_bytes: Option<u64>,
+    /// On how many cores a sharded buffer was to reside.
+    pub n_cores: Option<u32>,
+}
+
+/// A program that the runtime refused to launch, because its buffers and the L1 buffers meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clash {
+    /// On which chips.
+    pub place: Place,
+    /// Whether its dataflow buffers clash; else its circular buffers.
+    pub is_dataflow: bool,
+    /// The runtime's number of the program, if it is known.
+    pub program: Option<u64>,
+    /// What the runtime's message says, if somebody told it.
+    pub figures: Option<ClashFigures>,
+}
+
+/// The figures of a clash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClashFigures {
+    /// The first address behind the program's buffers.
+    pub region_end: Address,
+    /// The lowest address of an L1 buffer.
+    pub lowest_address: Address,
+}
+
+/// What the runtime refused with an exception, whether the caller swallowed that or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failure {
+    /// An allocation.
+    Allocation(Request),
+    /// A program's launch.
+    Clash(Clash),
+}
+
+impl Failure {
+    /// Where it happened.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Allocation(request) => request.place,
+            Self::Clash(clash) => clash.place,
+        }
+    }
+
+    /// The word for it in captures and outputs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Allocation(_) => "allocation",
+            Self::Clash(Clash { is_dataflow: false, .. }) => "circular_buffer_clash",
+            Self::Clash(Clash { is_dataflow: true, .. }) => "dataflow_buffer_clash",
+        }
+    }
 }
 
 /// Why an allocator gave up everything it held.
@@ -440,6 +522,8 @@ pub enum Event {
         /// The runtime's number of the trace.
         trace: u64,
     },
+    /// The runtime refused something with an exception.
+    Failure(Failure),
     /// Events were refused.
     Lost(Lost),
 }
@@ -467,6 +551,7 @@ impl Event {
             Self::Trace { step: TraceStep::Begin, .. } => "trace_begin",
             Self::Trace { step: TraceStep::End, .. } => "trace_end",
             Self::Trace { step: TraceStep::Release, .. } => "trace_release",
+            Self::Failure(_) => "failure",
             Self::Lost(_) => "lost",
         }
     }

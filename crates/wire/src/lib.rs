@@ -9,6 +9,7 @@
 pub mod event;
 pub mod frame;
 pub mod line;
+pub mod live;
 pub mod names;
 pub mod record;
 pub mod socket;
@@ -17,10 +18,11 @@ pub mod version;
 
 mod decode;
 mod encode;
+mod json;
 
 pub use event::{
-    Address, Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, KernelKind, Lost,
-    Place, Stamp, SweepCause, TraceStep,
+    Address, Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event,
+    Failure, Kernel, KernelKind, Lost, Place, Request, Stamp, SweepCause, TraceStep,
 };
 pub use line::{
     Allocator, Bank, Cores, Device, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Recovery,

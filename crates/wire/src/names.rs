@@ -6,12 +6,14 @@ pub const SWITCH: &str = "TT_ALLOC_TRACKING_ENABLED";
 pub const PREFIX: &str = "TT_MEMTRACE_";
 /// Where captures go.
 pub const OUTPUT: &str = "TT_MEMTRACE_OUTPUT";
+/// Which tracking server is told: `1`, or the path of its socket.
+pub const SERVER: &str = "TT_MEMTRACE_SERVER";
 /// Where `run` finds the library. `run` sets it for its command, which so knows that misspelt names were said.
 pub const LIBRARY: &str = "TT_MEMTRACE_LIB";
 /// All variables with [`PREFIX`].
 pub const VARIABLES: [&str; 7] = [
     OUTPUT,
-    "TT_MEMTRACE_SERVER",
+    SERVER,
     "TT_MEMTRACE_STACKS",
     "TT_MEMTRACE_SPOOL_SIZE",
     "TT_MEMTRACE_SPILL_MAX",

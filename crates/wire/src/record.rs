@@ -9,10 +9,11 @@
 //! ```
 //!
 //! What does not fit goes on in whole slots behind the first one: names, definitions (as their JSON lines), and
-//! allocations with a figure of unusual size.
+//! allocations with a figure of unusual size, or of which nobody says who owns the memory.
 
 use crate::event::{
-    Alloc, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, Place, SweepCause, TraceStep,
+    Alloc, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event, Failure, Kernel, Place,
+    Request, SweepCause, TraceStep,
 };
 
 /// The 64-bit words of a record.
@@ -71,11 +72,13 @@ pub enum Kind {
     TraceEnd,
     /// The release of a trace.
     TraceRelease,
+    /// A refusal.
+    Failure,
 }
 
 impl Kind {
     /// All kinds, in the order of their numbers, with the names their lines carry.
-    pub const ALL: [(Self, &'static str); 20] = [
+    pub const ALL: [(Self, &'static str); 21] = [
         (Self::Alloc, "alloc"),
         (Self::Dealloc, "dealloc"),
         (Self::Retained, "retained"),
@@ -96,6 +99,7 @@ impl Kind {
         (Self::TraceBegin, "trace_begin"),
         (Self::TraceEnd, "trace_end"),
         (Self::TraceRelease, "trace_release"),
+        (Self::Failure, "failure"),
     ];
 
     fn from_number(number: u64) -> Option<Self> {
@@ -145,6 +149,8 @@ pub enum Decoded {
 pub const MOST_ALLOCATORS: usize = 512;
 /// The position that means "none".
 const NO_ALLOCATOR: u64 = 0xfff;
+/// More than the number of any memory type.
+const NO_TYPE: u64 = u64::MAX;
 
 /// Encodes an event. `position` gives the place of an allocator in the spool's table, if there is room.
 pub fn encode(event: &Event, ctx: u32, position: impl FnOnce(u64) -> Option<u64>) -> Encoded<'_> {
@@ -200,6 +206,8 @@ pub fn encode(event: &Event, ctx: u32, position: impl FnOnce(u64) -> Option<u64>
             };
             short(kind, 0, Some(*place), ctx, [*trace, 0, 0, 0]).into()
         }
+        Event::Failure(Failure::Allocation(request)) => encode_request(request, ctx),
+        Event::Failure(Failure::Clash(clash)) => encode_clash(clash, ctx).into(),
         // Losses are told by whoever reads the spool, never put into it.
         Event::OpEnd | Event::Lost(_) => short(Kind::OpEnd, 0, None, ctx, [0; 4]).into(),
     }
@@ -217,7 +225,7 @@ pub fn encode_definition(line: &[u8]) -> Encoded<'_> {
 }
 
 /// Encodes an allocation into one slot, with nothing in between: what the hottest path does. `None` if a figure is
-/// too large for that, or its allocator has no place in the spool's table.
+/// too large for that, its allocator has no place in the spool's table, or nobody says who owns the memory.
 #[inline(always)]
 pub fn encode_alloc(alloc: &Alloc, ctx: u32, position: impl FnOnce(u64) -> Option<u64>) -> Option<Slot> {
     let (n_cores, cores) = (u64::from(alloc.n_cores.unwrap_or(0)), cores(alloc));
@@ -236,7 +244,8 @@ pub fn encode_alloc(alloc: &Alloc, ctx: u32, position: impl FnOnce(u64) -> Optio
         | alloc.page_size_bytes >> 24
         | unique_id >> 44
         | buffer_type >> 4
-        | layout >> 4;
+        | layout >> 4
+        | u64::from(alloc.owns_data.is_none());
     if beyond != 0 {
         return None;
     }
@@ -249,7 +258,7 @@ pub fn encode_alloc(alloc: &Alloc, ctx: u32, position: impl FnOnce(u64) -> Optio
     Some(short(Kind::Alloc, alloc_flags(alloc), Some(alloc.place), ctx, payload))
 }
 
-/// Encodes an allocation with figures of any size into two slots.
+/// Encodes any allocation into two slots.
 fn encode_wide_alloc(alloc: &Alloc, ctx: u32) -> Encoded<'static> {
     let payload = [alloc.address, alloc.size_bytes, alloc.per_bank_bytes, alloc.page_size_bytes];
     let flags = alloc_flags(alloc) | flag::IS_WIDE | when(alloc.allocator.is_some(), flag::HAS_SECOND);
@@ -257,8 +266,44 @@ fn encode_wide_alloc(alloc: &Alloc, ctx: u32) -> Encoded<'static> {
     slot[1] += 1 << 16;
     let (unique_id, n_cores) = (alloc.unique_id.unwrap_or(0), u64::from(alloc.n_cores.unwrap_or(0)));
     let (buffer_type, layout) = (number(alloc.buffer_type), u64::from(alloc.layout.number()));
-    let more = [unique_id, alloc.allocator.unwrap_or(0), n_cores, buffer_type, layout, cores(alloc), 0, 0];
+    let is_silent = u64::from(alloc.owns_data.is_none());
+    let more =
+        [unique_id, alloc.allocator.unwrap_or(0), n_cores, buffer_type, layout, cores(alloc), is_silent, 0];
     Encoded { slot, tail: Tail::Slot(more) }
+}
+
+/// What a failure is, in word 6.
+mod refused {
+    pub const ALLOCATION: u64 = 0;
+    pub const CIRCULAR: u64 = 1;
+    pub const DATAFLOW: u64 = 2;
+}
+
+/// Refusals come seldom: two slots, figures of any size.
+fn encode_request(request: &Request, ctx: u32) -> Encoded<'static> {
+    let Request { place, allocator, buffer_type, layout, .. } = *request;
+    let payload = [
+        request.size_bytes,
+        request.per_bank_bytes.unwrap_or(0),
+        request.page_size_bytes,
+        refused::ALLOCATION,
+    ];
+    let flags = when(allocator.is_some(), flag::HAS_SECOND)
+        | when(request.n_cores.is_some(), flag::HAS_CORES)
+        | when(request.per_bank_bytes.is_some(), flag::HAS_ID);
+    let mut slot = short(Kind::Failure, flags, Some(place), ctx, payload);
+    slot[1] += 1 << 16;
+    let n_cores = u64::from(request.n_cores.unwrap_or(0));
+    let more = [allocator.unwrap_or(0), n_cores, number(buffer_type), u64::from(layout.number()), 0, 0, 0, 0];
+    Encoded { slot, tail: Tail::Slot(more) }
+}
+
+fn encode_clash(clash: &Clash, ctx: u32) -> Slot {
+    let Clash { place, is_dataflow, program, figures } = *clash;
+    let flags = when(program.is_some(), flag::HAS_ID) | when(figures.is_some(), flag::HAS_SECOND);
+    let (end, lowest) = figures.map_or((0, 0), |of| (of.region_end, of.lowest_address));
+    let which = if is_dataflow { refused::DATAFLOW } else { refused::CIRCULAR };
+    short(Kind::Failure, flags, Some(place), ctx, [end, lowest, program.unwrap_or(0), which])
 }
 
 /// The number of a set of cores; they begin at 1.
@@ -270,7 +315,7 @@ fn cores(alloc: &Alloc) -> u64 {
 #[inline(always)]
 fn alloc_flags(alloc: &Alloc) -> u64 {
     when(alloc.unique_id.is_some(), flag::HAS_ID)
-        | when(!alloc.owns_data, flag::IS_VIEW)
+        | when(alloc.owns_data == Some(false), flag::IS_VIEW)
         | when(alloc.hooked, flag::IS_HOOKED)
         | when(alloc.n_cores.is_some(), flag::HAS_CORES)
 }
@@ -282,7 +327,8 @@ pub fn encode_dealloc(dealloc: &Dealloc, ctx: u32) -> Slot {
     let flags = when(unique_id.is_some(), flag::HAS_ID)
         | when(size_bytes.is_some(), flag::HAS_SECOND)
         | when(hooked, flag::IS_HOOKED);
-    let payload = [address, size_bytes.unwrap_or(0), unique_id.unwrap_or(0), number(buffer_type)];
+    let buffer_type = buffer_type.map_or(NO_TYPE, number);
+    let payload = [address, size_bytes.unwrap_or(0), unique_id.unwrap_or(0), buffer_type];
     short(Kind::Dealloc, flags, Some(place), ctx, payload)
 }
 
@@ -315,10 +361,12 @@ fn long<'a>(kind: Kind, ctx: u32, name: &'a [u8], more: Option<&'a [u8]>) -> Enc
     Encoded { slot, tail: Tail::Bytes(name, more) }
 }
 
+#[inline(always)]
 fn when(condition: bool, flag: u64) -> u64 {
     if condition { flag } else { 0 }
 }
 
+#[inline(always)]
 fn number(buffer_type: BufferType) -> u64 {
     u64::from(buffer_type.number())
 }
@@ -362,7 +410,7 @@ pub fn decode(slots: &[Slot], allocator: impl Fn(u64) -> Option<u64>) -> Option<
         Kind::Alloc => Event::Alloc(decode_alloc(slots, place?, flags, allocator)?),
         Kind::Dealloc => Event::Dealloc(Dealloc {
             place: place?,
-            buffer_type: low(d).into(),
+            buffer_type: u32::try_from(d).ok().map(BufferType::from),
             address: a,
             size_bytes: has(flag::HAS_SECOND).then_some(b),
             unique_id: id,
@@ -407,6 +455,7 @@ pub fn decode(slots: &[Slot], allocator: impl Fn(u64) -> Option<u64>) -> Option<
         Kind::TraceBegin => Event::Trace { step: TraceStep::Begin, place: place?, trace: a },
         Kind::TraceEnd => Event::Trace { step: TraceStep::End, place: place?, trace: a },
         Kind::TraceRelease => Event::Trace { step: TraceStep::Release, place: place?, trace: a },
+        Kind::Failure => Event::Failure(decode_failure(slots, place?, flags)?),
         Kind::Definition => return Some(Decoded::Definition(bytes(slots)?)),
     };
     Some(Decoded::Event(event, high(first[2])))
@@ -432,11 +481,12 @@ fn decode_alloc(
         n_cores: None,
         cores: None,
         unique_id: None,
-        owns_data: !has(flag::IS_VIEW),
+        owns_data: Some(!has(flag::IS_VIEW)),
         hooked: has(flag::IS_HOOKED),
     };
     if has(flag::IS_WIDE) {
-        let [unique_id, number, n_cores, buffer_type, layout, cores, ..] = *slots.get(1)?;
+        let [unique_id, number, n_cores, buffer_type, layout, cores, is_silent, _] = *slots.get(1)?;
+        alloc.owns_data = alloc.owns_data.filter(|_| is_silent == 0);
         alloc.unique_id = has(flag::HAS_ID).then_some(unique_id);
         alloc.allocator = has(flag::HAS_SECOND).then_some(number);
         alloc.n_cores = has(flag::HAS_CORES).then_some(low(n_cores));
@@ -459,6 +509,31 @@ fn decode_alloc(
         alloc.allocator = Some(allocator(position)?);
     }
     Some(alloc)
+}
+
+fn decode_failure(slots: &[Slot], place: Place, flags: u64) -> Option<Failure> {
+    let [_, _, _, a, b, c, d, _] = *slots.first()?;
+    let has = |flag: u64| flags & flag != 0;
+    if d == refused::ALLOCATION {
+        let [allocator, n_cores, buffer_type, layout, ..] = *slots.get(1)?;
+        return Some(Failure::Allocation(Request {
+            place,
+            allocator: has(flag::HAS_SECOND).then_some(allocator),
+            buffer_type: low(buffer_type).into(),
+            layout: low(layout).into(),
+            size_bytes: a,
+            page_size_bytes: c,
+            per_bank_bytes: has(flag::HAS_ID).then_some(b),
+            n_cores: has(flag::HAS_CORES).then_some(low(n_cores)),
+        }));
+    }
+    let figures = ClashFigures { region_end: a, lowest_address: b };
+    Some(Failure::Clash(Clash {
+        place,
+        is_dataflow: d == refused::DATAFLOW,
+        program: has(flag::HAS_ID).then_some(c),
+        figures: has(flag::HAS_SECOND).then_some(figures),
+    }))
 }
 
 fn text(bytes: &[u8]) -> String {

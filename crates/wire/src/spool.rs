@@ -19,6 +19,7 @@ pub use origin::Origin;
 pub use recovery::{DeadSpool, ReadAt, Recovered, SpoolError};
 
 use crate::line::Line;
+use crate::live::Live;
 use crate::record::{self, BYTES, Decoded, MOST_ALLOCATORS, Slot, WORDS};
 use crate::{Event, Stamp};
 
@@ -266,7 +267,7 @@ impl Batch {
     ) -> Option<Scanned> {
         walk(layout, load, segment, from, newest, |slot, n, _| {
             let word = |more: usize, word: usize| load(layout.slot(segment, slot + more) + word);
-            self.push(std::array::from_fn(|at| word(0, at)), n, word);
+            self.push(slot_of(|at| word(0, at)), n, word);
         })
     }
 
@@ -274,18 +275,19 @@ impl Batch {
         let at = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         self.slots.push(first);
         for slot in 1..n {
-            self.slots.push(std::array::from_fn(|word| load(slot, word)));
+            self.slots.push(slot_of(|word| load(slot, word)));
         }
         self.entries.push(Entry { clock: first[0], at, n: u32::try_from(n).unwrap_or(1) });
     }
 
     /// Adds records from a spill file, at most `most` of them. Returns the bytes they took.
     pub fn read_spilled(&mut self, bytes: &[u8], most: usize) -> usize {
-        let slot = |bytes: &[u8]| -> Slot {
-            std::array::from_fn(|word| {
-                let word: [u8; 8] = std::array::from_fn(|byte| bytes[word * 8 + byte]);
-                u64::from_ne_bytes(word)
-            })
+        let slot = |bytes: &[u8]| {
+            let mut slot = Slot::default();
+            for (word, bytes) in slot.iter_mut().zip(bytes.as_chunks().0) {
+                *word = u64::from_ne_bytes(*bytes);
+            }
+            slot
         };
         let mut at = 0;
         while self.len() < most && at + BYTES <= bytes.len() {
@@ -392,14 +394,26 @@ pub struct Writer<A> {
 impl<A: Fn(u64) -> Option<u64>> Writer<A> {
     /// Appends the line of a record. False if it is no record of this version.
     pub fn write(&mut self, record: &[Slot], out: &mut Vec<u8>) -> bool {
+        self.write_and_tell(record, out, None)
+    }
+
+    /// The same; if somebody keeps account of what is held, it is told as well.
+    pub fn write_and_tell(&mut self, record: &[Slot], out: &mut Vec<u8>, live: Option<&mut Live>) -> bool {
         match record::decode(record, &self.allocator) {
             Some(Decoded::Event(event, ctx)) => {
                 let tid = record.first().map_or(0, record::tid);
                 let clock = record.first().map_or(0, |first| first[0]);
-                self.event(self.clock.nanoseconds(clock), tid, ctx, event, out);
+                let stamp = self.next(self.clock.nanoseconds(clock), tid, ctx);
+                if let Some(live) = live {
+                    live.apply(stamp, &event);
+                }
+                Line::Event(stamp, event).write_to(out);
                 true
             }
             Some(Decoded::Definition(line)) => {
+                if let Some(live) = live {
+                    live.define(self.n, &line);
+                }
                 out.extend_from_slice(&line);
                 true
             }
@@ -409,9 +423,23 @@ impl<A: Fn(u64) -> Option<u64>> Writer<A> {
 
     /// Appends the line of an event that is in no record.
     pub fn event(&mut self, t_ns: u64, tid: u32, ctx: u32, event: Event, out: &mut Vec<u8>) {
-        self.n = self.n.saturating_add(1);
-        Line::Event(Stamp { n: self.n, t_ns, tid, ctx }, event).write_to(out);
+        Line::Event(self.next(t_ns, tid, ctx), event).write_to(out);
     }
+
+    fn next(&mut self, t_ns: u64, tid: u32, ctx: u32) -> Stamp {
+        self.n = self.n.saturating_add(1);
+        Stamp { n: self.n, t_ns, tid, ctx }
+    }
+}
+
+/// A slot from its words. (`array::from_fn` becomes a call for each word where code is made small.)
+#[inline(always)]
+fn slot_of(load: impl Fn(usize) -> u64) -> Slot {
+    let mut slot = Slot::default();
+    for (at, word) in slot.iter_mut().enumerate() {
+        *word = load(at);
+    }
+    slot
 }
 
 /// Events that were refused, of every kind.

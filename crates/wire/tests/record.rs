@@ -6,7 +6,8 @@ use tt_memtrace_wire::record::{
     encode_definition, kind_number, n_slots,
 };
 use tt_memtrace_wire::{
-    Alloc, BufferType, CbAlloc, CbDealloc, Dealloc, Event, Kernel, Place, SweepCause, TraceStep, record::Kind,
+    Alloc, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event, Failure, Kernel, Place,
+    Request, SweepCause, TraceStep, record::Kind,
 };
 
 /// Numbers around every border between a narrow record and a wide one, and all others.
@@ -43,8 +44,8 @@ fn alloc() -> impl Strategy<Value = Event> {
         prop::option::of(prop_oneof![1..70_000_u32, 1..=u32::MAX]),
         prop::option::of(prop_oneof![0..1_u64 << 44, number()]),
     );
-    (place(), figures, size(), optional, any::<[bool; 2]>()).prop_map(
-        |(place, figures, size_bytes, (allocator, n_cores, cores, unique_id), [owns_data, hooked])| {
+    (place(), figures, size(), optional, any::<(Option<bool>, bool)>()).prop_map(
+        |(place, figures, size_bytes, (allocator, n_cores, cores, unique_id), (owns_data, hooked))| {
             let (buffer_type, layout, address, per_bank_bytes, page_size_bytes) = figures;
             Event::Alloc(Alloc {
                 place,
@@ -75,12 +76,48 @@ fn name() -> impl Strategy<Value = String> {
     ]
 }
 
+fn failure() -> impl Strategy<Value = Event> {
+    let request = (
+        place(),
+        prop::option::of(number()),
+        buffer_type(),
+        small(),
+        number(),
+        number(),
+        prop::option::of(number()),
+    );
+    let figures = prop::option::of((number(), number()));
+    prop_oneof![
+        (request, prop::option::of(any::<u32>())).prop_map(
+            |((place, allocator, buffer_type, layout, a, b, c), n_cores)| {
+                Event::Failure(Failure::Allocation(Request {
+                    place,
+                    allocator,
+                    buffer_type,
+                    layout: layout.into(),
+                    size_bytes: a,
+                    page_size_bytes: b,
+                    per_bank_bytes: c,
+                    n_cores,
+                }))
+            }
+        ),
+        (place(), any::<bool>(), prop::option::of(number()), figures).prop_map(
+            |(place, is_dataflow, program, figures)| {
+                let figures =
+                    figures.map(|(region_end, lowest_address)| ClashFigures { region_end, lowest_address });
+                Event::Failure(Failure::Clash(Clash { place, is_dataflow, program, figures }))
+            }
+        ),
+    ]
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let cause = prop_oneof![Just(SweepCause::Call), Just(SweepCause::Close), Just(SweepCause::Exit)];
     let step = prop::sample::select(vec![TraceStep::Begin, TraceStep::End, TraceStep::Release]);
     let dealloc = (
         place(),
-        buffer_type(),
+        prop::option::of(buffer_type()),
         number(),
         prop::option::of(number()),
         prop::option::of(number()),
@@ -126,6 +163,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (place(), prop::option::of(number()))
             .prop_map(|(place, program)| Event::KernelUnload { place, program }),
         1 => (step, place(), number()).prop_map(|(step, place, trace)| Event::Trace { step, place, trace }),
+        1 => failure(),
     ]
 }
 
@@ -251,7 +289,7 @@ fn an_allocation_takes_one_slot_up_to_the_borders_and_two_beyond() {
         n_cores: Some(65_535),
         cores: Some(65_535),
         unique_id: Some((1 << 44) - 1),
-        owns_data: true,
+        owns_data: Some(true),
         hooked: false,
     };
     let n = |change: &dyn Fn(&mut Alloc)| {
@@ -270,7 +308,8 @@ fn an_allocation_takes_one_slot_up_to_the_borders_and_two_beyond() {
         &|alloc: &mut Alloc| alloc.per_bank_bytes += 1,
         &|alloc: &mut Alloc| alloc.n_cores = Some(65_536),
         &|alloc: &mut Alloc| alloc.unique_id = Some(1 << 44),
-    ] as [&dyn Fn(&mut Alloc); 9]
+        &|alloc: &mut Alloc| alloc.owns_data = None,
+    ] as [&dyn Fn(&mut Alloc); 10]
     {
         assert_eq!(n(wide), 2);
     }

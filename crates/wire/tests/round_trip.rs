@@ -26,7 +26,7 @@ fn alloc() -> impl Strategy<Value = Event> {
         number(),
         number(),
     );
-    let rest = (any::<[Option<u32>; 2]>(), prop::option::of(number()), any::<bool>(), any::<bool>());
+    let rest = (any::<[Option<u32>; 2]>(), prop::option::of(number()), any::<Option<bool>>(), any::<bool>());
     (what, rest).prop_map(
         |(
             (place, allocator, buffer_type, layout, address, size_bytes, page, bank),
@@ -52,10 +52,12 @@ fn alloc() -> impl Strategy<Value = Event> {
 }
 
 fn dealloc() -> impl Strategy<Value = Event> {
-    (place(), buffer_type(), number(), prop::option::of(number()), prop::option::of(number()), any::<bool>())
-        .prop_map(|(place, buffer_type, address, size_bytes, unique_id, hooked)| {
+    let facts = (prop::option::of(number()), prop::option::of(number()), any::<bool>());
+    (place(), prop::option::of(buffer_type()), number(), facts).prop_map(
+        |(place, buffer_type, address, (size_bytes, unique_id, hooked))| {
             Event::Dealloc(Dealloc { place, buffer_type, address, size_bytes, unique_id, hooked })
-        })
+        },
+    )
 }
 
 fn cb_alloc() -> impl Strategy<Value = Event> {
@@ -64,6 +66,42 @@ fn cb_alloc() -> impl Strategy<Value = Event> {
             Event::CbAlloc(CbAlloc { place, program, cores, address, size_bytes, globally_allocated })
         },
     )
+}
+
+fn failure() -> impl Strategy<Value = Event> {
+    let request = (
+        place(),
+        prop::option::of(number()),
+        buffer_type(),
+        0..6_u32,
+        number(),
+        number(),
+        prop::option::of(number()),
+    );
+    let figures = prop::option::of((number(), number()));
+    prop_oneof![
+        (request, prop::option::of(any::<u32>())).prop_map(
+            |((place, allocator, buffer_type, layout, a, b, c), n_cores)| {
+                Event::Failure(Failure::Allocation(Request {
+                    place,
+                    allocator,
+                    buffer_type,
+                    layout: layout.into(),
+                    size_bytes: a,
+                    page_size_bytes: b,
+                    per_bank_bytes: c,
+                    n_cores,
+                }))
+            }
+        ),
+        (place(), any::<bool>(), prop::option::of(number()), figures).prop_map(
+            |(place, is_dataflow, program, figures)| {
+                let figures =
+                    figures.map(|(region_end, lowest_address)| ClashFigures { region_end, lowest_address });
+                Event::Failure(Failure::Clash(Clash { place, is_dataflow, program, figures }))
+            }
+        ),
+    ]
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -101,6 +139,7 @@ fn event() -> impl Strategy<Value = Event> {
         (place(), prop::option::of(number()))
             .prop_map(|(place, program)| Event::KernelUnload { place, program }),
         (step, place(), number()).prop_map(|(step, place, trace)| Event::Trace { step, place, trace }),
+        failure(),
         number().prop_map(|dropped| Event::Lost(Lost { dropped })),
     ]
 }
@@ -221,7 +260,7 @@ fn unknown_keys_are_ignored_and_unknown_kinds_are_named() {
         Line::parse(close),
         Ok(Line::Event(Stamp { n: 3, .. }, Event::Close { place: Place::Mesh(7) }))
     ));
-    assert_eq!(Line::parse(r#"{"kind":"failure","n":1}"#), Ok(Line::Unknown("failure".into())));
+    assert_eq!(Line::parse(r#"{"kind":"omen","n":1}"#), Ok(Line::Unknown("omen".into())));
 }
 
 #[test]

@@ -339,6 +339,18 @@ void tt_memtrace_mark(const char *name);
 __attribute__((weak))
 int tt_memtrace_flush(uint32_t timeout_ms);
 
+// Writes the path of this process's capture to `buffer`, without a zero byte, if it has at most `capacity` bytes.
+// Returns how many it has; 0 if nothing was recorded yet, or not into a file.
+//
+// Thread-safe; waits for nothing. `buffer` is written during the call only; it may be null if `capacity` is 0. Returns 0
+// when tracking is off.
+//
+// # Safety
+// `buffer` is null, or `capacity` bytes may be written there.
+__attribute__((weak))
+uint64_t tt_memtrace_capture_path(char *buffer,
+                                  uint64_t capacity);
+
 // Returns 1 if events are recorded, or would be from the first one on; else 0.
 //
 // Thread-safe; waits for nothing.

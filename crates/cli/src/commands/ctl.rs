@@ -1,23 +1,33 @@
 //! `ctl`: asks the tracking server and prints its answer.
 
 use crate::args::{Ctl, CtlRequest};
+use crate::exit::{self, Usage};
+use crate::follow;
 use crate::json::{self, versioned};
 use crate::server::{ask::Asker, texts};
 use crate::state::Holder;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 use std::io::Write;
 
 /// Asks once.
 pub fn run(args: &Ctl, out: &mut dyn Write) -> anyhow::Result<u8> {
+    if let Some(path) = &args.follow {
+        follow::run(path, args.pid, args.num_largest, out, &is_unwanted)?;
+        return Ok(exit::OK);
+    }
+    let Some(wanted) = &args.request else {
+        return Err(Usage("nothing to ask; say what, as in: tt-memtrace ctl stats".into()).into());
+    };
     let mut asker = Asker::find(args.socket.as_deref())?;
-    let request = request(&args.request);
+    let request = request(wanted);
     asker.request(&request)?;
     let mut answer = asker.answer()?;
     if answer["more"] == true {
         let buffers = all_buffers(&mut asker, answer)?;
         answer = json!({"text": texts::dump(&buffers), "buffers": buffers});
     }
-    if let CtlRequest::State { .. } = args.request {
+    if let CtlRequest::State { .. } = wanted {
         json::line(out, &answer["state"])?;
     } else if args.json {
         let fields = json!({
@@ -33,7 +43,7 @@ pub fn run(args: &Ctl, out: &mut dyn Write) -> anyhow::Result<u8> {
         let text = answer["text"].as_str().unwrap_or_default();
         writeln!(out, "{}", text.trim_end())?;
     }
-    Ok(crate::exit::OK)
+    Ok(exit::OK)
 }
 
 /// A dump comes in parts where it is long.
@@ -58,4 +68,13 @@ fn request(of: &CtlRequest) -> Value {
         CtlRequest::State { top } => json!({"request": "state", "top": top}),
         CtlRequest::Shutdown => json!({"request": "shutdown"}),
     }
+}
+
+/// Whether nobody reads standard output any more.
+fn is_unwanted() -> bool {
+    let stdout = std::io::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut polled, Some(&now)), Ok(1..))
+        && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }

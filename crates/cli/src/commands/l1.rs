@@ -5,6 +5,7 @@ mod text;
 
 use crate::args::L1 as Args;
 use crate::capture::Capture;
+use crate::failures::{self, Refused, Wanted};
 use crate::filters::Selection;
 use crate::instant::{self, Instant};
 use crate::replay::{self, Replay};
@@ -19,20 +20,32 @@ use tt_memtrace_wire::{CbAlloc, Event, Line, Place, Range};
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
     let report = Report::new("l1", &args.captures, &args.filters, None);
     let at = args.at.as_deref().map(Instant::parse);
-    let read = |path: &Path, selection: &Selection| replay_to(path, at.as_ref(), selection);
+    let read = |path: &Path, selection: &Selection| match args.clash {
+        true => at_clash(path, selection),
+        false => replay_to(path, at.as_ref(), selection),
+    };
     report.run(out, read, json::process, |moment, out| text::print(moment, args, out))
 }
 
 /// A capture at a moment.
-struct Moment {
-    replay: Replay,
-    is_least: bool,
+enum Moment {
+    /// As it was asked for; and whether that was when the room was least.
+    Instant(Box<Replay>, bool),
+    /// When a program was refused, or at the end if none was.
+    Clash(Box<Refused>),
 }
 
 impl AsRef<Replay> for Moment {
     fn as_ref(&self) -> &Replay {
-        &self.replay
+        match self {
+            Self::Instant(replay, _) => replay,
+            Self::Clash(refused) => &refused.replay,
+        }
     }
+}
+
+fn at_clash(path: &Path, selection: &Selection) -> anyhow::Result<Moment> {
+    Ok(Moment::Clash(Box::new(failures::replay_to(path, selection, Wanted::Clashes, None)?)))
 }
 
 /// Without an instant: to the end of the interval, or to when the room was least.
@@ -46,7 +59,7 @@ fn replay_to(path: &Path, at: Option<&Instant>, selection: &Selection) -> anyhow
         let n = if let Line::Event(stamp, _) = line { stamp.n } else { 0 };
         Ok(if n >= end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    Ok(Moment { replay, is_least })
+    Ok(Moment::Instant(Box::new(replay), is_least))
 }
 
 /// The event at which the room was least. Of chips that came to the same, the last: a program lays out its circular
@@ -108,7 +121,7 @@ impl<'a> Shown<'a> {
         let top = room.and_then(|room| Top::of(&map, room));
         let lowest = map.buffers.first().map(|of| of.buffer);
         let lowest = lowest.filter(|lowest| room.is_some_and(|r| r.lowest_reserved == lowest.alloc.address));
-        map.buffers.retain(|of| selection.has_buffer(of.buffer, snapshot));
+        map.buffers.retain(|of| selection.has_reserved(&of.buffer.alloc, snapshot));
         for L1Program { program, circular_buffers, .. } in &mut map.programs {
             let is_kept =
                 |cb: &LaidOut<'_>| selection.has_circular_buffer(&resident(cb, *program, chip), snapshot);

@@ -5,7 +5,7 @@ mod growth;
 use crate::args::Leaks;
 use crate::exit::Usage;
 use crate::filters::Selection;
-use crate::left::{Group, Survivor, Survivors};
+use crate::left::{Group, Survivor, Survivors, is_judged};
 use crate::replay::Replay;
 use crate::report::Report;
 use crate::{json, render, replay};
@@ -85,11 +85,18 @@ pub fn print(judged: &Judged, is_verbose: bool, out: &mut dyn Write) -> anyhow::
     for (chips, line) in totals(&survivors) {
         writeln!(out, "{}: {line}", render::each(&chips))?;
     }
-    if groups.iter().any(|group| group.kind.class == Class::Unattributed) {
+    let is_unattributed = |group: &Group<'_>| group.kind.class == Class::Unattributed;
+    if groups.iter().any(|group| is_unattributed(group) && !group.kind.is_freed_by_owner) {
         writeln!(out, "unattributed: the capture tells of no ops, so it is not known who holds it")?;
     }
     if groups.iter().any(|group| group.kind.is_inherited) {
         writeln!(out, "* inherited from the parent process, not this one's to free")?;
+    }
+    if groups.iter().any(|group| group.kind.is_freed_by_owner) {
+        writeln!(
+            out,
+            "+ freed by its owner only: the runtime announced it on more chips than it freed it on"
+        )?;
     }
     writeln!(out)?;
     Ok(())
@@ -97,7 +104,11 @@ pub fn print(judged: &Judged, is_verbose: bool, out: &mut dyn Write) -> anyhow::
 
 fn row(replay: &Replay, group: &Group<'_>) -> Vec<String> {
     let kind = &group.kind;
-    let inherited = if kind.is_inherited { "*" } else { "" };
+    let apart = match (kind.is_inherited, kind.is_freed_by_owner) {
+        (true, _) => "*",
+        (false, true) => "+",
+        (false, false) => "",
+    };
     vec![
         render::count(group.left.n_buffers, ""),
         kind.buffer_type.to_string(),
@@ -105,7 +116,7 @@ fn row(replay: &Replay, group: &Group<'_>) -> Vec<String> {
         render::bytes(group.left.bytes),
         render::bytes(group.left.bank_bytes),
         kind.class.to_string(),
-        format!("{}{inherited}", kind.fate.name()),
+        format!("{}{apart}", kind.fate.name()),
         render::seconds(group.first.since.t_ns, &replay.header),
         render::cut(&render::place(kind.place, replay.ledger.snapshot().chips_of(kind.place)), 24),
     ]
@@ -133,12 +144,13 @@ fn to_json(judged: &Judged) -> Value {
         let more = json!({
             "bank_bytes": json::int(buffer.bank_bytes),
             "class": buffer.class.to_string(),
-            "is_leak": replay.ledger.rules().is_leak(buffer.class) && !buffer.is_inherited,
+            "is_leak": replay.ledger.rules().is_leak(buffer.class) && is_judged(buffer),
             "ending": fate.name(),
             "since": json::moment(buffer.since.into(), header),
             "ended_at": json::moment(at, header),
             "tid": buffer.since.tid,
             "inherited": buffer.is_inherited,
+            "freed_by_owner": buffer.is_freed_by_owner,
         });
         json::with(json::buffer(buffer, snapshot.chips_in_order(buffer.place())), more)
     };

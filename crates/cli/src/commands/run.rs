@@ -4,6 +4,9 @@
 use crate::args::Run;
 use crate::capture::Capture;
 use crate::exit::{self, Usage, say};
+use crate::explain::{self, text::Extent};
+use crate::failures::{self, Wanted};
+use crate::filters::Selection;
 use crate::output::{Output, Unusable};
 use crate::{preload, render, replay, variables};
 use nix::sys::signal::{Signal, kill};
@@ -39,6 +42,9 @@ pub fn run(args: &Run) -> anyhow::Result<u8> {
             command.env("LD_PRELOAD", preload::variable(library));
             command.env(names::SWITCH, "1").env(names::OUTPUT, output.variable());
             command.env(names::LIBRARY, library);
+            if let Some(server) = &args.server {
+                command.env(names::SERVER, server);
+            }
         }
         Err(why) => say(format_args!("{why}; the command runs unrecorded")),
     }
@@ -46,7 +52,7 @@ pub fn run(args: &Run) -> anyhow::Result<u8> {
         Ok(child) => {
             let code = status_code(wait(child)?);
             if recording.is_ok() {
-                conclude(&output, args);
+                conclude(&output, args, code);
             }
             code
         }
@@ -133,7 +139,7 @@ fn not_started(program: &OsStr, error: &io::Error) -> u8 {
 }
 
 /// Says on stderr what was recorded and which command shows more.
-fn conclude(output: &Output, args: &Run) {
+fn conclude(output: &Output, args: &Run, code: u8) {
     let captures = output.captures();
     for path in &captures {
         // Opening completes what a killed process left; what cannot be read is said by the summary.
@@ -148,13 +154,46 @@ fn conclude(output: &Output, args: &Run) {
         return say(format_args!("no device-memory event was recorded; why: {doctor}"));
     }
     let n_bytes: u64 = captures.iter().filter_map(|path| Some(path.metadata().ok()?.len())).sum();
-    let (lines, verb) = if n_bytes > MAX_SUMMARY_BYTES {
+    let (lines, mut verb) = if n_bytes > MAX_SUMMARY_BYTES {
         (vec![format!("recorded {}", render::bytes(n_bytes))], "summary")
     } else {
         summary(&captures)
     };
     lines.iter().for_each(say);
+    if code != 0 && n_bytes <= MAX_SUMMARY_BYTES && say_why(&captures) {
+        verb = "oom";
+    }
     say(format_args!("next: tt-memtrace {verb} {}", next_argument(output, &captures)));
+}
+
+/// The command failed. If the last thing that happened in a process was a refusal, that is most likely why, and it is
+/// explained; of other refusals it is only said that there were some. True if there were any.
+fn say_why(captures: &[PathBuf]) -> bool {
+    let (mut is_explained, mut has_any) = (false, false);
+    for path in captures {
+        let Ok((n_failures, is_last_word)) = failures::last_word(path) else { continue };
+        if n_failures == 0 {
+            continue;
+        }
+        has_any = true;
+        if is_last_word && !is_explained {
+            is_explained = explain_last(path).is_ok();
+        } else {
+            let refusals = render::count(n_failures as u64, "refusal");
+            say(format_args!("{}: {refusals} of memory, the program went on", render::path(path)));
+        }
+    }
+    has_any
+}
+
+/// What is said here and the line that follows are at most 30 lines.
+fn explain_last(path: &Path) -> anyhow::Result<()> {
+    let refused = failures::replay_to(path, &Selection::default(), Wanted::Any, None)?;
+    let mut text = Vec::new();
+    explain::text::print(&refused, Extent { n_rows: 5, is_brief: true }, &mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    text.lines().filter(|line| !line.is_empty()).take(29).for_each(say);
+    Ok(())
 }
 
 /// A run directory by its name, captures in a common folder one by one.

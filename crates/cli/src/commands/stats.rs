@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
-use tt_memtrace_ledger::{Anomaly, Cause, What};
+use tt_memtrace_ledger::{Anomaly, Cause, Effect, What};
 use tt_memtrace_wire::{Alloc, Event, Line, Stamp};
 
 /// So many anomalies are listed; all are counted.
@@ -61,8 +61,9 @@ fn collect(path: &Path, selection: &Selection, n_largest: usize) -> anyhow::Resu
             counts.n_events += 1;
             *counts.events.entry(event.kind()).or_default() += 1;
             if let Event::Alloc(alloc) = event
-                && alloc.owns_data
+                && alloc.owns_data != Some(false)
                 && !alloc.hooked
+                && *effect != Effect::Merged
             {
                 counts.note(*stamp, alloc, n_largest);
             }
@@ -200,7 +201,7 @@ fn to_json(replay: &Replay, counts: &Counts) -> Value {
             "at": json::moment(anomaly.at.into(), &replay.header),
             "mesh_id": json::mesh_id(anomaly.place),
             "chips": snapshot.chips_in_order(anomaly.place),
-            "type": anomaly.buffer_type.to_string(),
+            "type": anomaly.buffer_type.map(|of| of.to_string()),
             "address": json::int(anomaly.address),
             "unique_id": json::optional(anomaly.unique_id),
             "text": describe(anomaly, replay),

@@ -21,6 +21,13 @@ pub enum Absent {
         /// Those there are.
         there: BTreeSet<String>,
     },
+    /// No refusal of that number.
+    Failure {
+        /// The number.
+        wanted: usize,
+        /// How many there are.
+        there: usize,
+    },
 }
 
 impl Absent {
@@ -33,6 +40,7 @@ impl Absent {
                 there.dedup();
             }
             (Self::Mark { there, .. }, Self::Mark { there: more, .. }) => there.extend(more),
+            (Self::Failure { there, .. }, Self::Failure { there: more, .. }) => *there = more.max(*there),
             _ => {}
         }
         self
@@ -47,6 +55,9 @@ impl fmt::Display for Absent {
             }
             Self::Chips { wanted, there } => {
                 write!(f, "there is no {wanted}; there are {}", render::chips(there))
+            }
+            Self::Failure { wanted, there } => {
+                write!(f, "there is no failure {wanted}; there are {there}")
             }
             Self::Mark { wanted, there } if there.is_empty() => {
                 write!(f, "there is no {wanted}, nor any other")

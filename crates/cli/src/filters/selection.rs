@@ -5,7 +5,7 @@ use crate::exit::Usage;
 use crate::instant::{self, Instant};
 use std::path::Path;
 use tt_memtrace_ledger::{Buffer, Effect, Snapshot};
-use tt_memtrace_wire::{Alloc, BufferType, CbAlloc, Event, Place, Range, Stamp};
+use tt_memtrace_wire::{Alloc, BufferType, CbAlloc, Event, Failure, Place, Range, Stamp};
 
 /// The events of `--between` in one capture: after the first number, up to the second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,8 +99,6 @@ impl Selection {
         self.filters.memory.is_empty() || self.filters.memory.contains(&memory)
     }
 
-    /// L1 allocators work in lockstep: a buffer takes its range on every core, also where it has no shard.
-    /// On which cores its shards lie is not in a capture.
     fn has_cores_of(&self, buffer_type: BufferType) -> bool {
         self.filters.core.is_none() || matches!(buffer_type, BufferType::L1 | BufferType::L1Small)
     }
@@ -112,10 +110,28 @@ impl Selection {
 
     /// The same of its allocation.
     pub fn has_alloc(&self, alloc: &Alloc, snapshot: Snapshot<'_>) -> bool {
+        let ranges = || snapshot.core_ranges(alloc.cores?);
+        self.has_reserved(alloc, snapshot) && (self.filters.core.is_none() || self.has_cores(ranges()))
+    }
+
+    /// The same for whoever asks for what is reserved: L1 allocators work in lockstep, so a buffer takes its range on
+    /// every core, also where it has no shard.
+    pub fn has_reserved(&self, alloc: &Alloc, snapshot: Snapshot<'_>) -> bool {
         self.has_type(alloc.buffer_type)
             && self.has_size(alloc.size_bytes)
             && self.has_id(alloc.unique_id)
             && self.has_place(alloc.place, snapshot)
+    }
+
+    /// Whether a refusal is shown. A clash is one of circular buffers with L1 buffers.
+    pub fn has_failure(&self, failure: &Failure, snapshot: Snapshot<'_>) -> bool {
+        let has_memory = match failure {
+            Failure::Allocation(request) => {
+                self.has_type(request.buffer_type) && self.has_size(request.size_bytes)
+            }
+            Failure::Clash(_) => self.has_circular() || self.has_type(BufferType::L1),
+        };
+        has_memory && self.ids.is_none() && self.has_place(failure.place(), snapshot)
     }
 
     /// Whether a circular buffer is shown. One whose cores were never defined may be on any.
@@ -171,8 +187,9 @@ impl Selection {
             _ if !self.is_partial() => true,
             (Event::Alloc(alloc), _) => self.has_alloc(alloc, snapshot),
             (Event::Dealloc(_), Effect::Closed(ended)) => self.has_buffer(&ended.buffer, snapshot),
+            (Event::Dealloc(_), Effect::Lowered(buffer)) => self.has_buffer(buffer, snapshot),
             (Event::Dealloc(gone), _) => {
-                self.has_type(gone.buffer_type)
+                gone.buffer_type.is_none_or(|of| self.has_type(of))
                     && self.has_size(gone.size_bytes.unwrap_or(0))
                     && self.has_id(gone.unique_id)
                     && self.has_place(gone.place, snapshot)
@@ -184,6 +201,7 @@ impl Selection {
             (Event::CbDealloc(gone), _) => {
                 self.has_circular() && gone.place.is_none_or(|place| self.has_place(place, snapshot))
             }
+            (Event::Failure(failure), _) => self.has_failure(failure, snapshot),
             (Event::ProgramRun { place, .. }, _) => self.has_circular() && self.has_place(*place, snapshot),
             _ => false,
         }

@@ -398,6 +398,7 @@ fn may_end_inherited(effect: &Effect) -> bool {
         Effect::Nothing
         | Effect::Opened
         | Effect::Merged
+        | Effect::Lowered(_)
         | Effect::Retained
         | Effect::Expected
         | Effect::Circular(_) => false,

@@ -108,7 +108,7 @@ pub fn dram(place: Place, address: Address, size_bytes: u64) -> Alloc {
         n_cores: None,
         cores: None,
         unique_id: None,
-        owns_data: true,
+        owns_data: Some(true),
         hooked: false,
     }
 }
@@ -120,13 +120,21 @@ pub fn l1(place: Place, address: Address, size_bytes: u64) -> Alloc {
 
 /// A view of the whole buffer on one of its chips, as a mesh buffer has one for each.
 pub fn view_on(chip: u32, of: &Alloc) -> Alloc {
-    Alloc { place: Place::Chip(chip), allocator: None, owns_data: false, ..of.clone() }
+    Alloc { place: Place::Chip(chip), allocator: None, owns_data: Some(false), ..of.clone() }
 }
 
+/// What a source tells that knows neither who owns memory nor how it is spread: the same for a buffer and a view.
+pub fn plain(chip: u32, buffer_type: BufferType, address: Address, size_bytes: u64) -> Alloc {
+    let (page_size_bytes, per_bank_bytes) = (0, 0);
+    let of = dram(Place::Chip(chip), address, size_bytes);
+    Alloc { buffer_type, page_size_bytes, per_bank_bytes, owns_data: None, ..of }
+}
+
+/// The free of such a buffer: without its type. Of any other, with it.
 pub fn freed(alloc: &Alloc) -> Dealloc {
     Dealloc {
         place: alloc.place,
-        buffer_type: alloc.buffer_type,
+        buffer_type: alloc.owns_data.map(|_| alloc.buffer_type),
         address: alloc.address,
         size_bytes: None,
         unique_id: alloc.unique_id,

@@ -2,7 +2,7 @@
 //!
 //! Nothing is copied before it is taken, so a full spool costs the worker no memory of its own.
 
-use super::{Batch, Layout, walk};
+use super::{Batch, Layout, slot_of, walk};
 use crate::record;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -99,7 +99,7 @@ impl Merge {
             let Reverse((_, segment)) = *oldest;
             let cursor = &mut self.cursors[segment as usize];
             let slot = |slot: u32| self.layout.slot(segment as usize, slot as usize);
-            let first = std::array::from_fn(|word| load(slot(cursor.taken) + word));
+            let first = slot_of(|word| load(slot(cursor.taken) + word));
             let n = record::n_slots(&first).min((cursor.found - cursor.taken) as usize);
             if n_taken > 0 && n_taken + n > most_slots {
                 return;

@@ -9,11 +9,13 @@ pub struct Origin {
     pub process_start: u64,
     /// The inode of its pid namespace; 0 if that is not known.
     pub pid_namespace: u64,
-    /// The absolute path of its capture; empty if that is not known, or too long.
+    /// The absolute path of its capture; empty if that is not known, or too long; [`Origin::NO_CAPTURE`] if it has none.
     pub capture: Vec<u8>,
 }
 
 impl Origin {
+    /// Instead of a capture: the process told a tracking server alone, so nobody completes anything from its spool.
+    pub const NO_CAPTURE: &[u8] = b"-";
     const MOST_CAPTURE: usize = (ORIGIN_END - ORIGIN - 3) * 8;
 
     /// Stores it with `store`, which takes a word's place and value.

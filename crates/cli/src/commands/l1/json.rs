@@ -1,6 +1,7 @@
 //! `l1` for programs.
 
 use super::{Moment, Shown, shown};
+use crate::explain;
 use crate::json::{int, moment, optional, process as common, with};
 use serde_json::{Value, json};
 use tt_memtrace_ledger::{
@@ -10,12 +11,17 @@ use tt_memtrace_wire::{Header, Range};
 
 /// One process.
 pub fn process(moment_of: &Moment) -> Value {
-    let replay = &moment_of.replay;
+    let replay = moment_of.as_ref();
     let snapshot = replay.ledger.snapshot();
     let maps = shown(snapshot, &replay.selection);
     let maps: Vec<Value> = maps.iter().map(|shown| map(shown, snapshot, &replay.header)).collect();
     let at = moment(replay.at, &replay.header);
-    common(replay, json!({"at": at, "is_least": moment_of.is_least, "chips": maps}))
+    let is_least = matches!(moment_of, Moment::Instant(_, true));
+    let failure = match moment_of {
+        Moment::Instant(..) => Value::Null,
+        Moment::Clash(refused) => explain::json::of(refused),
+    };
+    common(replay, json!({"at": at, "is_least": is_least, "failure": failure, "chips": maps}))
 }
 
 fn map(shown: &Shown<'_>, snapshot: Snapshot<'_>, header: &Header) -> Value {

@@ -2,6 +2,7 @@
 
 use super::{Moment, Shown, shown};
 use crate::args::L1 as Args;
+use crate::explain::{self, text::Extent};
 use crate::look::{Tone, paint};
 use crate::render;
 use std::collections::BTreeMap;
@@ -14,12 +15,20 @@ const MOST_DRAWN: u32 = 40;
 
 /// One process.
 pub fn print(moment: &Moment, args: &Args, out: &mut dyn Write) -> anyhow::Result<()> {
-    let replay = &moment.replay;
+    let replay = moment.as_ref();
     writeln!(out, "{}", render::first_line(replay))?;
     for note in render::notes(replay, args.captures.verbose) {
         writeln!(out, "{note}")?;
     }
-    let why = if moment.is_least { ", when the room was least" } else { "" };
+    let why = match moment {
+        Moment::Instant(_, true) => ", when the room was least",
+        Moment::Instant(_, false) => "",
+        Moment::Clash(refused) => {
+            explain::text::print(refused, Extent { n_rows: args.num_largest, is_brief: false }, out)?;
+            writeln!(out)?;
+            ""
+        }
+    };
     writeln!(out, "L1 at {}{why}", render::moment(replay.at, &replay.header))?;
     let maps = shown(replay.ledger.snapshot(), &replay.selection);
     if maps.is_empty() {

@@ -1,0 +1,144 @@
+//! An explained refusal for programs.
+
+use super::{Allocation, Clashing, Explanation, Holder, Known, What};
+use crate::failures::{Ran, Refused};
+use crate::json::{self, int, mesh_id, moment, optional, with};
+use crate::memories;
+use serde_json::{Value, json};
+use tt_memtrace_ledger::{Buffer, LaidOut, Refusal, Snapshot, Verdict, Way};
+use tt_memtrace_wire::Range;
+
+/// The refusal at which the replay stopped; null if there was none.
+pub fn of(refused: &Refused) -> Value {
+    let Some(explanation) = Explanation::of(refused) else { return Value::Null };
+    let (header, snapshot, found) = (&refused.replay.header, explanation.snapshot, explanation.found);
+    let (allocation, clash) = match &explanation.what {
+        What::Allocation(of) => (self::allocation(of, refused, snapshot), Value::Null),
+        What::Clash(of) => (Value::Null, self::clash(of, refused, snapshot)),
+    };
+    let launch = explanation.last_launch;
+    json!({
+        "number": refused.number,
+        "at": moment(found.stamp.into(), header),
+        "tid": found.stamp.tid,
+        "ctx": found.stamp.ctx,
+        "failure": found.failure.name(),
+        "is_derived": found.is_derived,
+        "mesh_id": mesh_id(explanation.place()),
+        "chips": snapshot.chips_in_order(explanation.place()),
+        "launch_before": launch.map(|of| json!({"program": int(of.program), "at": moment(of.at, header)})),
+        "allocation": allocation,
+        "clash": clash,
+    })
+}
+
+fn allocation(of: &Allocation<'_>, refused: &Refused, snapshot: Snapshot<'_>) -> Value {
+    let (request, header) = (of.request, &refused.replay.header);
+    let refusal = of.refusal.as_ref();
+    let growth = refused.growth.iter();
+    let growth = growth.map(|(at, held)| json!({"at": moment(*at, header), "held_bytes": int(*held)}));
+    let way = |way: Option<&Way<'_>>| way.map(|way| self::way(way, refused, snapshot));
+    json!({
+        "type": request.buffer_type.to_string(),
+        "layout": request.layout.to_string(),
+        "size_bytes": int(request.size_bytes),
+        "page_size_bytes": int(request.page_size_bytes),
+        "per_bank_bytes": optional(request.per_bank_bytes),
+        "n_cores": request.n_cores,
+        "verdict": refusal.map_or("unknown", verdict),
+        "needed_bytes": optional(refusal.map(|refusal| refusal.needed_bytes)),
+        "short_bytes": optional(refusal.map(|refusal| refusal.short_bytes)),
+        "memory": refusal.map(|refusal| memories::json(&refusal.map, snapshot, header)),
+        "holders": of.holders.iter().map(|of| holder(of, refused)).collect::<Vec<_>>(),
+        "growth": growth.collect::<Vec<_>>(),
+        "fewest": way(refusal.and_then(|refusal| refusal.fewest.as_ref())),
+        "least": way(refusal.and_then(|refusal| refusal.least.as_ref())),
+    })
+}
+
+fn verdict(refusal: &Refusal<'_>) -> &'static str {
+    match refusal.verdict {
+        Verdict::TooLarge => "too_large",
+        Verdict::Exhausted => "exhausted",
+        Verdict::Fragmented => "fragmented",
+        Verdict::OtherReason => "other_reason",
+    }
+}
+
+fn holder(holder: &Holder, refused: &Refused) -> Value {
+    let header = &refused.replay.header;
+    json!({
+        "n_buffers": int(holder.n),
+        "bank_bytes": int(holder.bank_bytes),
+        "size_bytes": int(holder.size_bytes),
+        "layout": holder.layout.to_string(),
+        "class": holder.class.to_string(),
+        "ctx": holder.ctx,
+        "first": moment(holder.since.0, header),
+        "last": moment(holder.since.1, header),
+        "mark": refused.mark_before(holder.since.0.n),
+    })
+}
+
+fn way(way: &Way<'_>, refused: &Refused, snapshot: Snapshot<'_>) -> Value {
+    json!({
+        "bank_bytes": int(way.bank_bytes),
+        "hole_bytes": int(way.hole.bytes),
+        "can_be_moved": way.can_be_moved,
+        "buffers": buffers(&way.buffers, refused, snapshot),
+    })
+}
+
+fn buffers(buffers: &[&Buffer], refused: &Refused, snapshot: Snapshot<'_>) -> Vec<Value> {
+    let buffer = |buffer: &&Buffer| {
+        let alloc = &buffer.alloc;
+        let more = json!({
+            "bank_bytes": int(buffer.bank_bytes),
+            "layout": alloc.layout.to_string(),
+            "class": buffer.class.to_string(),
+            "ctx": buffer.since.ctx,
+            "since": moment(buffer.since.into(), &refused.replay.header),
+            "mark": refused.mark_before(buffer.since.n),
+        });
+        with(json::buffer(buffer, snapshot.chips_in_order(buffer.place())), more)
+    };
+    buffers.iter().map(buffer).collect()
+}
+
+fn clash(of: &Clashing<'_>, refused: &Refused, snapshot: Snapshot<'_>) -> Value {
+    let header = &refused.replay.header;
+    let known = match of.known {
+        Known::Exactly => "exact",
+        Known::AtMost => "upper_bound",
+        Known::NotAtAll => "not_reported",
+    };
+    let bank =
+        of.bank.map(|bank| json!({"start": int(bank.start), "end": int(bank.end), "n_cores": bank.n_cores}));
+    let ran = |ran: &Ran| json!({"at": moment(ran.at, header), "lowest_address": optional(ran.lowest)});
+    json!({
+        "program": optional(of.clash.program),
+        "l1": bank,
+        "region_end": optional(of.region_end),
+        "basis": known,
+        "lowest_address": optional(of.lowest),
+        "short_bytes": optional(of.short_bytes()),
+        "is_beyond_l1": of.is_beyond_l1(),
+        "cores": ranges(&of.cores),
+        "circular_buffers": of.circular_buffers.iter().map(circular_buffer).collect::<Vec<_>>(),
+        "blocking": buffers(&of.blocking, refused, snapshot),
+        "ran": of.ran.as_ref().map(ran),
+    })
+}
+
+fn circular_buffer(cb: &LaidOut<'_>) -> Value {
+    json!({
+        "cores": cb.ranges.map(ranges),
+        "address": int(cb.address),
+        "size_bytes": int(cb.size_bytes),
+        "globally_allocated": cb.globally_allocated,
+    })
+}
+
+fn ranges(ranges: &[Range]) -> Value {
+    ranges.iter().map(|range| json!([range.x0, range.y0, range.x1, range.y1])).collect()
+}

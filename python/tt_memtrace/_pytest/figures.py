@@ -1,0 +1,126 @@
+"""The figures of a test, as the command gives them: plain data that can be sent and written."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+PHASES = ("setup", "call", "teardown")
+MEMORIES = {"dram": "DRAM", "l1": "L1", "l1_small": "L1_SMALL", "trace": "TRACE"}
+
+
+@dataclass
+class Peak:
+    """The most of one memory in one phase."""
+
+    #: Logical bytes on the worst chip.
+    bytes: int
+    #: Bytes of one bank there.
+    bank_bytes: int
+    #: The worst chips.
+    chips: list[int]
+    #: The same of every chip.
+    by_chip: dict[str, int]
+    #: The event at which it was reached.
+    n: int = 0
+
+
+@dataclass
+class Left:
+    """What a test or a fixture left: buffers that are alike."""
+
+    type: str
+    #: ``user``, ``program_cache``, ``unattributed``, ...
+    class_: str
+    is_leak: bool
+    #: ``live``, or what took it away: ``close``, ``sweep``.
+    ending: str
+    n_buffers: int
+    #: Logical bytes of one chip.
+    bytes: int
+
+
+@dataclass
+class Figures:
+    """One test, or a fixture that outlives its tests."""
+
+    nodeid: str
+    #: By phase and memory.
+    peaks: dict[str, dict[str, Peak]] = field(default_factory=dict)
+    left: list[Left] = field(default_factory=list)
+    #: The largest of what is left, as ``tt-memtrace snapshot --json`` tells buffers.
+    holders: list[dict[str, Any]] = field(default_factory=list)
+    #: How far circular buffers reached above their base, bytes of one core.
+    circular_bytes: int = 0
+    #: The least room between circular buffers and L1 buffers, bytes of one core.
+    headroom_bytes: int | None = None
+    n_dropped: int = 0
+    #: Why there are no figures, or not all.
+    not_measured: str | None = None
+    #: What fixtures left that ended in this test, some lines each.
+    fixture_leaks: list[str] = field(default_factory=list)
+    #: What limits were broken, some lines each.
+    problems: list[str] = field(default_factory=list)
+
+    def peak(self, memory: str, phases: tuple[str, ...] = PHASES) -> Peak | None:
+        peaks = [self.peaks[phase][memory] for phase in phases if memory in self.peaks.get(phase, {})]
+        return max(peaks, key=lambda peak: peak.bytes, default=None)
+
+    def leaked_bytes(self, classes: tuple[str, ...] | None = None) -> int:
+        """Logical bytes of one chip; without classes, those that the rules call leaks."""
+        is_meant = (lambda left: left.class_ in classes) if classes else (lambda left: left.is_leak)
+        return sum(left.bytes for left in self.left if is_meant(left))
+
+    def see(self, phase: str, answer: dict[str, Any]) -> None:
+        """Take the answer to the mark at the end of a phase."""
+        self.peaks[phase] = _peaks(answer)
+        for on in answer["circular_buffers"]:
+            self.circular_bytes = max(self.circular_bytes, on["peak_bytes"])
+            room = on["headroom_bytes"]
+            if room is not None and (self.headroom_bytes is None or room < self.headroom_bytes):
+                self.headroom_bytes = room
+        self.n_dropped = int(answer["n_dropped"])
+
+    def see_left(self, answer: dict[str, Any]) -> None:
+        """Take what a span left."""
+        left = answer["left"]
+        if left is None:
+            return
+        self.left = [
+            Left(
+                type=one["type"],
+                class_=one["class"],
+                is_leak=one["is_leak"],
+                ending=one["ending"],
+                n_buffers=int(one["n_buffers"]),
+                bytes=int(one["bytes"]),
+            )
+            for one in left["sums"]
+        ]
+        self.holders = left["largest"]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Figures:
+        data = dict(data)
+        peaks = {
+            phase: {memory: Peak(**peak) for memory, peak in peaks.items()} for phase, peaks in data.pop("peaks").items()
+        }
+        left = [Left(**one) for one in data.pop("left")]
+        return cls(peaks=peaks, left=left, **data)
+
+
+def _peaks(answer: dict[str, Any]) -> dict[str, Peak]:
+    peaks: dict[str, Peak] = {}
+    for group in answer["chips"]:
+        for of in group["types"]:
+            value, bank = int(of["peak_bytes"]), int(of["peak_bank_bytes"])
+            peak = peaks.setdefault(of["type"], Peak(value, bank, [], {}, int(of["peak_n"])))
+            peak.by_chip.update({str(chip): value for chip in group["chips"]})
+            if value > peak.bytes:
+                peak.bytes, peak.bank_bytes, peak.chips, peak.n = value, bank, [], int(of["peak_n"])
+            if value == peak.bytes:
+                peak.chips = sorted([*peak.chips, *group["chips"]])
+    return peaks

@@ -1,0 +1,92 @@
+"""What a test may hold and leave: markers, then options and ini values for all tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from . import sizes
+from .figures import MEMORIES, PHASES
+
+if TYPE_CHECKING:
+    import pytest
+
+    from .figures import Figures, Peak
+
+
+@dataclass(frozen=True)
+class PeakLimit:
+    """The most that a test may hold of one memory at once."""
+
+    memory: str
+    most: int
+    #: ``device``: logical bytes of the worst chip; ``bank``: bytes of one bank of it.
+    per: str = "device"
+    phases: tuple[str, ...] = ("call",)
+
+    def broken(self, figures: Figures) -> tuple[str, Peak] | None:
+        peak = figures.peak(self.memory, self.phases)
+        used = 0 if peak is None else peak.bytes if self.per == "device" else peak.bank_bytes
+        if peak is None or used <= self.most:
+            return None
+        where = "a chip" if self.per == "device" else "a bank"
+        return (
+            f"Test was limited to {sizes.show(self.most)} of {self.memory} on {where} but used {sizes.show(used)}",
+            peak,
+        )
+
+
+@dataclass(frozen=True)
+class LeakLimit:
+    """The most that a test may leave behind on a chip."""
+
+    most: int = 0
+    #: None: those that the rules call leaks.
+    classes: tuple[str, ...] | None = None
+
+    def broken(self, figures: Figures) -> str | None:
+        leaked = figures.leaked_bytes(self.classes)
+        if leaked <= self.most:
+            return None
+        what = f" of class {', '.join(self.classes)}" if self.classes else ""
+        return f"Test was limited to leaving {sizes.show(self.most)}{what} on a chip but left {sizes.show(leaked)}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    peaks: tuple[PeakLimit, ...]
+    leaks: tuple[LeakLimit, ...]
+
+
+def of_item(item: pytest.Item, fail_on_leak: bool) -> Limits:
+    """All limits of a test. Raises ``ValueError`` with a line for people if one cannot be read."""
+    peaks: list[PeakLimit] = []
+    for memory in MEMORIES:
+        text = item.config.getini(f"tt_memtrace_limit_{memory}")
+        if text:
+            peaks.append(PeakLimit(MEMORIES[memory], sizes.parse(text)))
+    for marker in item.iter_markers("limit_device_memory"):
+        peaks += _of_memory_marker(marker.args, marker.kwargs)
+    leaks = [LeakLimit()] if fail_on_leak else []
+    for marker in item.iter_markers("limit_device_leaks"):
+        leaks.append(_of_leak_marker(*marker.args, **marker.kwargs))
+    return Limits(tuple(peaks), tuple(leaks))
+
+
+def _of_memory_marker(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[PeakLimit]:
+    limits = dict(kwargs)
+    per, phases = limits.pop("per", "device"), limits.pop("phases", ("call",))
+    if args or not limits or set(limits) - set(MEMORIES):
+        known = ", ".join(f"{memory}=" for memory in MEMORIES)
+        raise ValueError(f"limit_device_memory takes {known} per= and phases=, by name")
+    if per not in ("device", "bank"):
+        raise ValueError(f"limit_device_memory: per={per!r} is neither 'device' nor 'bank'")
+    phases = (phases,) if isinstance(phases, str) else tuple(phases)
+    if set(phases) - set(PHASES):
+        raise ValueError(f"limit_device_memory: phases are {', '.join(PHASES)}")
+    return [PeakLimit(MEMORIES[memory], sizes.parse(most), per, phases) for memory, most in limits.items()]
+
+
+def _of_leak_marker(limit: str | int = "0 B", classes: Any = None) -> LeakLimit:
+    classes = (classes,) if isinstance(classes, str) else tuple(classes) if classes else None
+    return LeakLimit(sizes.parse(limit), classes)

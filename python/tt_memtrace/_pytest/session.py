@@ -1,0 +1,268 @@
+"""One pytest session: marks around every test, figures from the answers, verdicts, and what is said at the end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .. import _native, _tool
+from . import limits, summary
+from .baseline import Baseline
+from .figures import Figures
+from .follower import Follower
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+# A mark may be four kilobytes long.
+LONGEST_NAME = 3000
+ERRORS = ("Out of Memory", "clash with L1 buffers")
+
+
+class Session:
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        option = config.option
+        self.top = int(option.tt_memtrace_top or config.getini("tt_memtrace_top"))
+        self.fail_on_leak = option.tt_memtrace_fail_on_leak or config.getini("tt_memtrace_fail_on_leak")
+        tolerance = option.tt_memtrace_tolerance or config.getini("tt_memtrace_tolerance")
+        self.baseline = Baseline.read(option.tt_memtrace_baseline, tolerance)
+        self.is_worker = hasattr(config, "workerinput")
+        #: With xdist the tests run in other processes, which measure; this one collects.
+        self.is_controller = not self.is_worker and getattr(option, "dist", "no") != "no"
+        self.is_measuring = not self.is_controller and _native.is_enabled()
+        #: By test; several for one that was run again.
+        self.results: dict[str, list[Figures]] = {}
+        self.started: list[str] = []
+        self._follower: Follower | None = None
+        self._follower_pid = 0
+        self._current: Figures | None = None
+        self._fixtures: dict[int, str] = {}
+        self._n_fixtures = 0
+
+    # Of the process that runs tests.
+
+    @property
+    def follower(self) -> Follower:
+        """Of this very process: a test that runs in a forked child has a capture of its own."""
+        if self._follower is None or self._follower_pid != os.getpid():
+            self._follower, self._follower_pid = Follower(max(self.top, 1)), os.getpid()
+        return self._follower
+
+    def close(self) -> None:
+        if self._follower is not None:
+            self._follower.close()
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, None]:
+        self._current = Figures(item.nodeid)
+        self._mark(item, "begin")
+        yield
+        self._mark(item, "setup")
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:
+        yield
+        self._mark(item, "call")
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, None]:
+        yield
+        self._mark(item, "end")
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, None]:
+        # What a fixture of a test holds is the test's.
+        if not self.is_measuring or fixturedef.scope == "function":
+            yield
+            return
+        self._n_fixtures += 1
+        name = f"fixture {fixturedef.argname} ({fixturedef.scope}) {self._n_fixtures}"
+        self.follower.mark(f"{name}:begin")
+        yield
+        self.follower.mark(f"{name}:hold")
+        self._fixtures[id(fixturedef)] = name
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        name = self._fixtures.pop(id(fixturedef), None)
+        if name is not None and self.is_measuring:
+            self.follower.mark(f"{name}:release")
+
+    @pytest.hookimpl(hookwrapper=True, trylast=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, None]:
+        outcome = yield
+        report: pytest.TestReport = outcome.get_result()
+        figures = self._current
+        if figures is None or self.is_controller:
+            return
+        try:
+            wanted = limits.of_item(item, self.fail_on_leak)
+        except (ValueError, TypeError) as error:
+            _fail(report, figures, [str(error)])
+            return
+        if report.when == "call":
+            self._explain(report, call)
+            if wanted.peaks and self._take_answers(item, "call", figures):
+                self._judge_peaks(report, figures, wanted)
+        elif report.when == "setup":
+            self._explain(report, call)
+        else:
+            self._take_answers(item, "end", figures)
+            self._judge_end(report, figures, wanted)
+            report.user_properties.extend(_properties(figures))
+            report.tt_memtrace = figures.to_json()  # type: ignore[attr-defined]
+            self._current = None
+
+    def _mark(self, item: pytest.Item, ending: str) -> None:
+        if self.is_measuring:
+            self.follower.mark(f"{_short(item.nodeid)}:{ending}")
+
+    def _take_answers(self, item: pytest.Item, ending: str, figures: Figures) -> bool:
+        """Read all answers up to this mark. False if there are none: the test is not measured."""
+        if not self.is_measuring:
+            figures.not_measured = "the recorder is not loaded"
+            return False
+        name = _short(item.nodeid)
+        answers = self.follower.answer(f"{name}:{ending}")
+        if answers is None:
+            figures.not_measured = self.follower.problem
+            return False
+        for answer in answers:
+            span, _, end = answer["mark"].rpartition(":")
+            if span == name and end in ("setup", "call"):
+                figures.see(end, answer)
+            elif span == name and end == "end":
+                figures.see("teardown", answer)
+                figures.see_left(answer)
+            elif end == "release" and answer["left"] and answer["left"]["sums"]:
+                self._judge_fixture(span, answer, figures)
+        if figures.n_dropped:
+            figures.not_measured = f"{figures.n_dropped} events were dropped"
+        return True
+
+    def _judge_peaks(self, report: pytest.TestReport, figures: Figures, wanted: limits.Limits) -> None:
+        problems = []
+        for limit in wanted.peaks:
+            broken = limit.broken(figures)
+            if limit.phases == ("call",) and broken:
+                problems.append("\n".join([broken[0], *self._holders_at(broken[1].n)]))
+        _fail(report, figures, problems)
+
+    def _judge_end(self, report: pytest.TestReport, figures: Figures, wanted: limits.Limits) -> None:
+        problems = [broken[0] for limit in wanted.peaks if limit.phases != ("call",) and (broken := limit.broken(figures))]
+        for limit in wanted.leaks:
+            broken = limit.broken(figures)
+            if broken:
+                problems.append("\n".join([broken, *summary.holders(figures.holders)]))
+        problems += [] if self.baseline is None else self.baseline.problems(figures)
+        _fail(report, figures, problems + ([] if not self.fail_on_leak else figures.fixture_leaks))
+
+    def _judge_fixture(self, span: str, answer: dict[str, Any], figures: Figures) -> None:
+        fixture = Figures(span.rpartition(" ")[0])
+        fixture.see_left(answer)
+        if fixture.leaked_bytes():
+            text = f"{fixture.nodeid} left {summary.left(fixture)}"
+            figures.fixture_leaks.append("\n".join([text, *summary.holders(fixture.holders)]))
+
+    def _holders_at(self, n: int) -> list[str]:
+        """Who held memory at an event: lines for people."""
+        try:
+            told = _tool.json_of("snapshot", "--json", "--at", str(n), str(self.follower.capture))
+        except (RuntimeError, ValueError, OSError) as error:
+            return [f"  (who held it is not known: {error})"]
+        live = sorted(told["processes"][0]["live"], key=lambda one: -int(one["size_bytes"]))
+        return summary.holders(live[: self.top])
+
+    def _explain(self, report: pytest.TestReport, call: pytest.CallInfo[Any]) -> None:
+        """Why there was no room, if that is what the test died of."""
+        if not self.is_measuring or call.excinfo is None or not any(text in str(call.excinfo.value) for text in ERRORS):
+            return
+        if not _native.flush(10.0) or self.follower.capture is None:
+            return
+        try:
+            text = _tool.output_of("oom", self.follower.capture)
+        except (RuntimeError, OSError):
+            return
+        report.sections.append(("tt-memtrace oom", text))
+
+    # Of the process that the user looks at.
+
+    def pytest_report_header(self) -> str:
+        if self.is_worker:
+            return ""
+        if not _native.is_enabled():
+            return "tt-memtrace: NOT MEASURED: the recorder is not loaded; run it as: tt-memtrace run -- pytest ..."
+        return f"tt-memtrace: recording to {os.environ.get('TT_MEMTRACE_OUTPUT') or 'the current directory'}"
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        if nodeid not in self.started:
+            self.started.append(nodeid)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        told = getattr(report, "tt_memtrace", None)
+        if told is not None:
+            self.results.setdefault(report.nodeid, []).append(Figures.from_json(told))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        if report.failed and getattr(report, "tt_memtrace_failed", False):
+            return ("error" if report.when == "teardown" else "failed", "M", "MEMORY")
+        return None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        if self.is_worker:
+            return
+        for nodeid in self.started:
+            if nodeid not in self.results:
+                why = "its process ended before the test did; its capture tells what is known up to then"
+                self.results[nodeid] = [Figures(nodeid, not_measured=why)]
+        path = self.config.option.tt_memtrace_json
+        if path:
+            tests = [attempts[-1].to_json() for attempts in self.results.values()]
+            data = {"schema": "tt-memtrace.pytest", "version": "1.0", "tests": tests}
+            temporary = Path(f"{path}.{os.getpid()}")
+            temporary.write_text(json.dumps(data, indent=1) + "\n")
+            temporary.replace(path)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self.is_worker:
+            is_hidden = self.config.option.tt_memtrace_hide_summary
+            figures = [attempts[-1] for attempts in self.results.values()]
+            summary.write(terminalreporter, figures, self.top, is_hidden)
+
+
+def _short(nodeid: str) -> str:
+    """A name that a mark can have."""
+    if len(nodeid.encode(errors="replace")) <= LONGEST_NAME:
+        return nodeid
+    return f"{nodeid[: LONGEST_NAME // 4]}...{hashlib.sha256(nodeid.encode(errors='replace')).hexdigest()}"
+
+
+def _fail(report: pytest.TestReport, figures: Figures, problems: list[str]) -> None:
+    """A limit that was broken fails a test that passed; one that failed has said why."""
+    figures.problems += problems
+    if problems and report.passed:
+        report.outcome = "failed"
+        report.longrepr = "\n".join(problems)
+        report.tt_memtrace_failed = True  # type: ignore[attr-defined]
+    elif problems:
+        report.sections.append(("tt-memtrace", "\n".join(problems)))
+
+
+def _properties(figures: Figures) -> list[tuple[str, object]]:
+    """For JUnit: bytes of the worst chip."""
+    if figures.not_measured is not None:
+        return [("tt_memtrace_not_measured", figures.not_measured)]
+    memories = sorted({memory for peaks in figures.peaks.values() for memory in peaks})
+    peaks = [(memory, figures.peak(memory)) for memory in memories]
+    properties: list[tuple[str, object]] = [
+        (f"tt_memtrace_peak_{memory.lower()}_bytes", peak.bytes) for memory, peak in peaks if peak is not None
+    ]
+    return [*properties, ("tt_memtrace_leaked_bytes", figures.leaked_bytes())]

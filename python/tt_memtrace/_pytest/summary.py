@@ -1,0 +1,97 @@
+"""What is printed at the end of the session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import sizes
+
+if TYPE_CHECKING:
+    import pytest
+
+    from .figures import Figures
+
+
+def write(reporter: pytest.TerminalReporter, tests: list[Figures], top: int, is_hidden: bool) -> None:
+    """The tests with the highest peaks, those that left something, and those that were not measured."""
+    unmeasured = [test for test in tests if test.not_measured is not None]
+    measured = [test for test in tests if test.not_measured is None]
+    if measured and not is_hidden:
+        reporter.section("device memory (tt-memtrace)")
+        _write_peaks(reporter, measured, top)
+        _write_left(reporter, measured, top)
+    if unmeasured:
+        reporter.section("device memory NOT MEASURED (tt-memtrace)", sep="-")
+        for test in unmeasured[: max(top, 5)]:
+            reporter.write_line(f"{_cut(test.nodeid, 60)}: {test.not_measured}")
+        if len(unmeasured) > max(top, 5):
+            reporter.write_line(f"... and {len(unmeasured) - max(top, 5)} more")
+
+
+def _write_peaks(reporter: pytest.TerminalReporter, tests: list[Figures], top: int) -> None:
+    held = [test for test in tests if any(peak.bytes for peaks in test.peaks.values() for peak in peaks.values())]
+    if not held:
+        reporter.write_line("no test held device memory")
+        return
+    total = lambda test: sum(_peak(test, memory) for memory in ("DRAM", "L1", "L1_SMALL", "TRACE"))  # noqa: E731
+    held.sort(key=total, reverse=True)
+    rows = [("DRAM peak", "L1 peak", "L1 room", "left", f"of the worst chip, {min(top, len(held))} of {len(held)} tests")]
+    for test in held[:top]:
+        room = "" if test.headroom_bytes is None else sizes.show(test.headroom_bytes)
+        left_bytes = sum(one.bytes for one in test.left)
+        rows.append(
+            (
+                sizes.show(_peak(test, "DRAM")),
+                sizes.show(_peak(test, "L1")),
+                room,
+                sizes.show(left_bytes) if left_bytes else "",
+                _cut(test.nodeid, 60),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        cells = "  ".join(cell.rjust(width) for cell, width in zip(row, widths))
+        reporter.write_line(f"{cells}  {row[4]}")
+
+
+def _write_left(reporter: pytest.TerminalReporter, tests: list[Figures], top: int) -> None:
+    leaky = sorted((test for test in tests if test.leaked_bytes()), key=lambda test: -test.leaked_bytes())
+    for test in leaky[:top]:
+        reporter.write_line(f"LEAKED by {_cut(test.nodeid, 60)}: {left(test, only_leaks=True)}")
+        for line in holders(test.holders[:top]):
+            reporter.write_line(line)
+    for test in tests:
+        for text in test.fixture_leaks:
+            reporter.write_line(f"LEAKED: {text}")
+
+
+def left(test: Figures, only_leaks: bool = False) -> str:
+    """``3.00 MiB of DRAM in 3 buffers (user)``."""
+    parts = [
+        f"{sizes.show(one.bytes)} of {one.type} in {one.n_buffers} buffer{'' if one.n_buffers == 1 else 's'}"
+        f" ({one.class_}{'' if one.ending == 'live' else ', until ' + one.ending})"
+        for one in test.left
+        if one.is_leak or not only_leaks
+    ]
+    return ", ".join(parts) or "nothing"
+
+
+def holders(buffers: list[dict[str, Any]]) -> list[str]:
+    """A line for each buffer: how large, where, and who allocated it, if that is known."""
+    lines = []
+    for one in buffers:
+        who = " ".join(str(one[key]) for key in ("op", "where") if one.get(key))
+        chips = one["chips"]
+        on = f"chip {chips[0]}" if len(chips) == 1 else f"{len(chips)} chips"
+        size = sizes.show(int(one["size_bytes"]))
+        lines.append(f"  {size} of {one['type']} at {int(one['address']):#x} on {on}{', ' + who if who else ''}")
+    return lines
+
+
+def _peak(test: Figures, memory: str) -> int:
+    peak = test.peak(memory)
+    return 0 if peak is None else peak.bytes
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width // 2 - 2]}...{text[-(width // 2) :]}"
