@@ -161,7 +161,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
     fn stacks_are_pythons_or_none() {
         let of = |value| read(&[("TT_MEMTRACE_STACKS", value)]);
         let python = |(config, complaints): (Config, Vec<String>)| (config.python_stacks, complaints.len());
@@ -173,7 +172,9 @@ mod tests {
             of("both").1,
             ["TT_MEMTRACE_STACKS: this version records no native stacks yet; using python"]
         );
-=======
+    }
+
+    #[test]
     fn a_server_is_wanted_by_1_or_its_path() {
         for (value, server) in
             [("", None), ("0", None), ("1", Some("1")), ("/run/x.sock", Some("/run/x.sock"))]
@@ -181,7 +182,6 @@ mod tests {
             let (config, complaints) = read(&[("TT_MEMTRACE_SERVER", value)]);
             assert_eq!((config.server, complaints), (server.map(Into::into), vec![]), "{value}");
         }
->>>>>>> 847cb68 (run --server, doctor's look at the server, spools of processes without a capture; docs/protocol.md)
     }
 
     #[test]

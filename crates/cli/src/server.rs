@@ -21,7 +21,7 @@ mod picture;
 mod printer;
 mod process;
 mod requests;
-mod texts;
+pub mod texts;
 
 use crate::args::Serve;
 use crate::exit;

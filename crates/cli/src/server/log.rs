@@ -13,7 +13,7 @@ use tt_memtrace_wire::{BufferType, Ending, Header, Line};
 /// How often it says where things stand.
 const SUMMARY: Duration = Duration::from_secs(60);
 /// So many lines of one kind a second; the rest is counted.
-const PER_SECOND: u64 = 5;
+const PER_SECOND: u64 = 20;
 
 /// Prints the log.
 pub struct Log {

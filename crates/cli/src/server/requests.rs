@@ -16,12 +16,16 @@ use tt_memtrace_wire::frame::{self, Kind, MAX_PAYLOAD};
 const KNOWN: [&str; 8] = ["state", "follow", "dump", "stats", "kernels", "mark", "baseline", "shutdown"];
 /// So many of the largest buffers are told if nobody says how many.
 const TOP: usize = 20;
+/// So many buffers are in one answer, with all their chips.
+const PART: usize = 1000;
 /// A viewer is told no more often.
 const SHORTEST: Duration = Duration::from_millis(20);
 
 /// What comes after an answer.
 enum Next {
     Request,
+    /// The rest of an answer that no frame can hold.
+    More(Vec<Value>),
     /// The state again and again.
     Follow {
         every: Duration,
@@ -64,6 +68,7 @@ fn answer_all(
         };
         send(stream, &answer)?;
         match (next, stop) {
+            (Next::More(parts), _) => parts.iter().try_for_each(|part| send(stream, part))?,
             (Next::Follow { every, top }, _) => follow(hub, stream, every, top)?,
             (Next::Stop, Some(stop)) => stop(),
             (Next::Request | Next::Stop, _) => {}
@@ -84,13 +89,7 @@ fn answer(hub: &Hub, request: &Value, may_stop: bool) -> (Value, Next) {
         }
         "dump" => {
             let device = number(request, "device").and_then(|device| u32::try_from(device).ok());
-            let buffers: Vec<Holder> = picture::state(hub, usize::MAX)
-                .holders
-                .into_iter()
-                .filter(|holder| device.is_none_or(|device| holder.chips.contains(&device)))
-                .collect();
-            let text = if is_classic { legacy::dump_remaining(hub, device) } else { texts::dump(&buffers) };
-            json!({"ok": true, "text": text, "buffers": buffers})
+            return dump(hub, device, is_classic);
         }
         "stats" => {
             let state = picture::state(hub, top);
@@ -127,6 +126,22 @@ fn answer(hub: &Hub, request: &Value, may_stop: bool) -> (Value, Next) {
     (answer, Next::Request)
 }
 
+/// All live buffers, or those on one chip: in one answer with a text, or in several that say so.
+fn dump(hub: &Hub, device: Option<u32>, is_classic: bool) -> (Value, Next) {
+    let mut buffers = picture::state(hub, usize::MAX).holders;
+    buffers.retain(|holder| device.is_none_or(|device| holder.chips.contains(&device)));
+    if buffers.len() <= PART {
+        let text = if is_classic { legacy::dump_remaining(hub, device) } else { texts::dump(&buffers) };
+        return (json!({"ok": true, "text": text, "buffers": buffers}), Next::Request);
+    }
+    let n_parts = buffers.len().div_ceil(PART);
+    let part =
+        |(i, buffers): (usize, &[Holder])| json!({"ok": true, "more": i + 1 < n_parts, "buffers": buffers});
+    let mut parts = buffers.chunks(PART).enumerate().map(part);
+    let first = parts.next().unwrap_or_default();
+    (first, Next::More(parts.collect()))
+}
+
 fn number(request: &Value, field: &str) -> Option<usize> {
     usize::try_from(request[field].as_u64()?).ok()
 }
@@ -154,9 +169,7 @@ fn says_more_within(stream: &UnixStream, time: Duration) -> bool {
 fn send(stream: &mut UnixStream, answer: &Value) -> io::Result<()> {
     let mut text = answer.to_string();
     if text.len() > MAX_PAYLOAD {
-        text =
-            failure(&format!("the answer has {} bytes, ask for fewer buffers (--top, --device)", text.len()))
-                .to_string();
+        text = failure(&format!("the answer has {} bytes, ask for fewer buffers", text.len())).to_string();
     }
     let mut bytes = Vec::with_capacity(text.len() + 8);
     frame::put(Kind::Answer, text.as_bytes(), &mut bytes);
