@@ -29,6 +29,8 @@ pub struct Config {
     pub server: Option<OsString>,
     /// `TT_MEMTRACE_LOG`.
     pub log: Level,
+    /// `TT_MEMTRACE_STACKS`: whether Python's are recorded.
+    pub python_stacks: bool,
     /// `TT_MEMTRACE_SPOOL_SIZE`, in bytes over all threads.
     pub spool_bytes: u64,
     /// `TT_MEMTRACE_SPILL_MAX`, in bytes on disk.
@@ -41,6 +43,7 @@ impl Default for Config {
             output: None,
             server: None,
             log: Level::Warn,
+            python_stacks: false,
             spool_bytes: SPOOL_BYTES,
             spill_bytes: SPILL_BYTES,
         }
@@ -79,10 +82,13 @@ impl Config {
                 Some(level) => self.log = level,
                 None => return bad("one of warn, error, info, debug", "warn"),
             },
-            "TT_MEMTRACE_STACKS" => match value.to_str() {
-                Some("none" | "off") => {}
-                Some("python" | "native" | "both") => {
-                    return Some(format!("{name}: this version records no stacks yet; using none"));
+            names::STACKS => match value.to_str() {
+                Some("none" | "off") => self.python_stacks = false,
+                Some("python") => self.python_stacks = true,
+                Some(native @ ("native" | "both")) => {
+                    self.python_stacks = native == "both";
+                    let used = if self.python_stacks { "python" } else { "none" };
+                    return Some(format!("{name}: this version records no native stacks yet; using {used}"));
                 }
                 _ => return bad("one of none, python, native, both", "none"),
             },
@@ -152,6 +158,20 @@ mod tests {
         let (config, complaints) = read(&[("TT_MEMTRACE_SPOOL_SIZE", "lots")]);
         assert_eq!(config.spool_bytes, 4 << 20);
         assert_eq!(complaints, ["TT_MEMTRACE_SPOOL_SIZE=lots is not a size from 256K to 1G; using 4M"]);
+    }
+
+    #[test]
+    fn stacks_are_pythons_or_none() {
+        let of = |value| read(&[("TT_MEMTRACE_STACKS", value)]);
+        let python = |(config, complaints): (Config, Vec<String>)| (config.python_stacks, complaints.len());
+        assert_eq!(
+            ["none", "off", "python", "native", "both"].map(of).map(python),
+            [(false, 0), (false, 0), (true, 0), (false, 1), (true, 1)]
+        );
+        assert_eq!(
+            of("both").1,
+            ["TT_MEMTRACE_STACKS: this version records no native stacks yet; using python"]
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! 4. [`pipeline`] defines what the event names, and leaves it in the [`spool`]: 64 bytes of shared memory with a
 //!    clock reading that gives it its place in the process's one order. What a push needs to know lies in the
 //!    thread's own lines ([`thread`]). The call returns.
+//!    Which operation and Python line it belongs to is found in between ([`attribution`]).
 //! 5. [`worker`], the only thread of ours, sorts the events, numbers them and writes them through [`sink`]. A
 //!    tracking server that is wanted gets the same lines ([`server`]).
 //! 6. [`lifecycle`] is everything that runs outside the host's own calls: load, fork, exit.
@@ -19,6 +20,7 @@
 //! business, in another process.
 
 pub mod abi;
+mod attribution;
 #[cfg(feature = "bench-switch")]
 mod bench_switch;
 mod clock;

@@ -8,7 +8,7 @@ use crate::report::{self, Level};
 use crate::server::Server;
 use crate::sink::{Sink, Spill};
 use crate::spool::Spool;
-use crate::{interpose, lifecycle, worker};
+use crate::{attribution, interpose, lifecycle, worker};
 use std::io;
 use std::path::{Path, PathBuf};
 use tt_memtrace_wire::spool::{DURABLE, Origin};
@@ -60,8 +60,9 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
         forget(None);
         format!("cannot reserve a spool in /dev/shm or beside the capture: {error}; nothing is recorded")
     })?;
+    let stacks = if config.python_stacks && attribution::begin() { "python" } else { "none" };
     let mut line = Vec::new();
-    Line::Header(Box::new(header(process, &spool))).write_to(&mut line);
+    Line::Header(Box::new(header(process, stacks, &spool))).write_to(&mut line);
     let sink = begin(file, &path, &line, &spool).map_err(|error| {
         forget(Some(&spool));
         cannot(&path, &error)
@@ -112,7 +113,7 @@ fn origin(process: &Process, capture: &Path) -> Origin {
     Origin { process_start: process.start, pid_namespace: inode.unwrap_or(0), capture: capture.to_vec() }
 }
 
-fn header(process: Process, spool: &Spool) -> Header {
+fn header(process: Process, stacks: &str, spool: &Spool) -> Header {
     Header {
         version: version::CURRENT,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -127,7 +128,7 @@ fn header(process: Process, spool: &Spool) -> Header {
         t_ns: process.t_ns,
         wall_ns: process.wall_ns,
         runtime: interpose::runtime(),
-        stacks: "none".to_owned(),
+        stacks: stacks.to_owned(),
         spool: Some(spool.path().to_string_lossy().into_owned()),
         parent: lifecycle::parent(),
     }

@@ -3,6 +3,7 @@
 //! Events go into the spool and are in the file soon after; nothing here waits for that but `flush` and
 //! `finish`. Definitions go the same way, before the first event that needs them.
 
+use crate::attribution::{self, Names};
 use crate::spool::Spool;
 use crate::state::{self, State};
 use crate::{lifecycle, opening, report};
@@ -27,6 +28,7 @@ pub struct Pipeline {
     /// The capture.
     pub capture: PathBuf,
     defined: Mutex<Defined>,
+    names: Mutex<Names>,
     has_unsent: AtomicBool,
     flush_wanted: AtomicU64,
     flush_done: AtomicU64,
@@ -144,6 +146,7 @@ impl Pipeline {
             spool,
             capture,
             defined: Mutex::default(),
+            names: Mutex::default(),
             has_unsent: AtomicBool::new(false),
             flush_wanted: AtomicU64::new(0),
             flush_done: AtomicU64::new(0),
@@ -173,14 +176,15 @@ impl Pipeline {
     /// call, no panic. Else nothing is recorded or counted, and the answer is false.
     #[inline(always)]
     pub fn offer_alloc_briefly(&self, alloc: &Alloc) -> bool {
-        let slot = encode_alloc(alloc, 0, |number| self.spool.known_allocator(number));
+        let Some(ctx) = attribution::known() else { return false };
+        let slot = encode_alloc(alloc, ctx, |number| self.spool.known_allocator(number));
         slot.is_some_and(|slot| self.offer_slot(&slot))
     }
 
     /// The same for a deallocation.
     #[inline(always)]
     pub fn offer_dealloc_briefly(&self, dealloc: &Dealloc) -> bool {
-        self.offer_slot(&encode_dealloc(dealloc, 0))
+        attribution::known().is_some_and(|ctx| self.offer_slot(&encode_dealloc(dealloc, ctx)))
     }
 
     #[inline(always)]
@@ -191,7 +195,8 @@ impl Pipeline {
     /// Records any event that happens now: one call, no code of its own where it is made.
     #[inline(never)]
     pub fn offer(&self, event: &Event) {
-        self.offer_encoded(&encode(event, 0, |number| self.spool.allocator_position(number)));
+        let ctx = attribution::context(self);
+        self.offer_encoded(&encode(event, ctx, |number| self.spool.allocator_position(number)));
     }
 
     /// Records an event that happens now, from its record.
@@ -212,6 +217,11 @@ impl Pipeline {
         if let Some(line) = define(&mut defined) {
             self.send_definition(&mut defined, line);
         }
+    }
+
+    /// What contexts are defined. Taken before what [`Self::define`] takes.
+    pub fn names(&self) -> MutexGuard<'_, Names> {
+        lock(&self.names)
     }
 
     #[inline(never)]

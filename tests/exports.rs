@@ -1,5 +1,5 @@
-//! What the library exports: the header's functions, the runtime's functions that it stands for, and the two
-//! immediate exits. Nothing else may ever shadow a symbol of a host.
+//! What the library exports: the header's functions, the runtime's functions that it stands for, the two
+//! immediate exits, and the two functions that tell which test runs. Nothing else may ever shadow a symbol of a host.
 #![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
 mod support;
@@ -9,10 +9,10 @@ use std::process::Command;
 use support::{library, project};
 
 #[test]
-fn the_library_exports_the_header_the_interposed_functions_and_the_exits_and_nothing_else() {
+fn the_library_exports_the_header_the_interposed_functions_and_four_of_the_c_library_and_nothing_else() {
     let mut expected = declared();
     expected.extend(interposed());
-    expected.extend(["_exit", "_Exit"].map(str::to_owned));
+    expected.extend(["_exit", "_Exit", "setenv", "unsetenv"].map(str::to_owned));
     assert_eq!(exported(), expected);
 }
 

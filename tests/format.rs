@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use support::{complaint, project, schema};
 use tt_memtrace_wire::{
-    Alloc, Allocator, Bank, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Cores, Dealloc, Device,
-    Ending, Event, Failure, Footer, Header, Kernel, Line, Lost, Mesh, Parent, Place, Range, Recovery,
-    Request, Runtime, Stamp, SweepCause, TraceStep, version,
+    Alloc, Allocator, Bank, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Context, Cores, Dealloc,
+    Device, Ending, Event, Failure, Footer, Frame, Header, Kernel, Line, Lost, Mesh, Parent, Place, Range,
+    Recovery, Request, Runtime, Stack, Stamp, SweepCause, Text, TraceStep, version,
 };
 
 #[test]
@@ -135,7 +135,7 @@ fn kind(text: &str) -> String {
 /// One line of each kind with these numbers.
 fn lines(number: u64, optional: Option<u64>) -> Vec<Line> {
     let small = u32::try_from(number).unwrap_or(u32::MAX);
-    let stamp = Stamp { n: number, t_ns: number, tid: small, ctx: 0 };
+    let stamp = Stamp { n: number, t_ns: number, tid: small, ctx: small };
     let mut lines: Vec<Line> =
         events(number, optional).into_iter().map(|event| Line::Event(stamp, event)).collect();
     let bank =
@@ -157,6 +157,18 @@ fn lines(number: u64, optional: Option<u64>) -> Vec<Line> {
             banks: vec![bank],
         }),
         Line::Cores(Cores { cores: small, ranges: vec![Range { x0: 0, y0: small, x1: small, y1: 0 }] }),
+        Line::Text(Text { text: small, value: "\u{e9}/model.py".into() }),
+        Line::Stack(Stack {
+            stack: small,
+            frames: vec![Frame { file: small, function: small, line: 0 }],
+            is_cut: optional.is_some(),
+        }),
+        Line::Context(Context {
+            ctx: small,
+            op: optional.map(|_| small),
+            stack: optional.map(|_| small),
+            test: optional.map(|_| small),
+        }),
         Line::Recovery(Recovery {
             recorded: number,
             recovered: number,
@@ -190,7 +202,7 @@ fn header(number: u64, optional: Option<u64>) -> Header {
         t_ns: number,
         wall_ns: number,
         runtime: optional.map(|_| Runtime { version: None, library: "/lib/libtt_metal.so".into() }),
-        stacks: "none".into(),
+        stacks: if optional.is_some() { "python" } else { "none" }.into(),
         spool: optional.map(|_| "/dev/shm/tt-memtrace-1-2.spool".into()),
         parent: optional.map(|token| Parent { capture: "/tmp/x.jsonl".into(), pid: small, token }),
     }

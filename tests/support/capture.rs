@@ -165,6 +165,7 @@ impl Capture {
 
     fn check_definitions(&self) {
         let (mut cores, mut meshes, mut allocators) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let (mut texts, mut stacks, mut contexts) = (HashSet::new(), HashSet::new(), HashSet::new());
         for line in &self.lines {
             match line {
                 Line::Cores(defined) => assert!(cores.insert(defined.cores), "{defined:?} again"),
@@ -175,8 +176,25 @@ impl Capture {
                         "{allocator:?} again"
                     );
                 }
-                Line::Event(_, Event::CbAlloc(cb)) => assert!(cores.contains(&cb.cores), "{cb:?} undefined"),
-                Line::Device(_) | Line::Event(..) => {}
+                Line::Text(text) => assert!(texts.insert(text.text), "{text:?} again"),
+                Line::Stack(stack) => {
+                    assert!(stacks.insert(stack.stack), "{stack:?} again");
+                    let mut named = stack.frames.iter().flat_map(|frame| [frame.file, frame.function]);
+                    assert!(named.all(|text| texts.contains(&text)), "{stack:?}");
+                }
+                Line::Context(context) => {
+                    assert!(contexts.insert(context.ctx), "{context:?} again");
+                    let mut named = [context.op, context.test].into_iter().flatten();
+                    assert!(named.all(|text| texts.contains(&text)), "{context:?}");
+                    assert!(context.stack.is_none_or(|stack| stacks.contains(&stack)), "{context:?}");
+                }
+                Line::Event(stamp, event) => {
+                    assert!(stamp.ctx == 0 || contexts.contains(&stamp.ctx), "{stamp:?} undefined");
+                    if let Event::CbAlloc(cb) = event {
+                        assert!(cores.contains(&cb.cores), "{cb:?} undefined");
+                    }
+                }
+                Line::Device(_) => {}
                 other => panic!("{other:?} in the middle of {}", self.path.display()),
             }
         }

@@ -14,17 +14,14 @@ mod run;
 mod snapshot;
 mod stats;
 mod summary;
+mod tree;
 
 use crate::args::Verb;
 use std::io::{self, BufWriter, Write};
 
 /// Does what was asked and gives the exit code.
 pub fn run(verb: Verb) -> anyhow::Result<u8> {
-    if let Verb::Live(live) = &verb {
-        // Its threads share standard output.
-        return live::run(live, &mut io::stdout());
-    }
-    // Not locked: the server's log is written by another thread.
+    // Not locked: the server's log and the live view are written by other threads.
     let out = &mut BufWriter::new(io::stdout());
     let code = match verb {
         Verb::Run(run) => return run::run(&run),
@@ -34,6 +31,7 @@ pub fn run(verb: Verb) -> anyhow::Result<u8> {
         Verb::Stats(stats) => stats::run(&stats, out),
         Verb::Leaks(leaks) => leaks::run(&leaks, out),
         Verb::Snapshot(snapshot) => snapshot::run(&snapshot, out),
+        Verb::Tree(tree) => tree::run(&tree, out),
         Verb::L1(l1) => l1::run(&l1, out),
         Verb::Check(check) => check::run(&check, out),
         Verb::Oom(oom) => oom::run(&oom, out),

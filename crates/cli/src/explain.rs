@@ -89,7 +89,7 @@ pub struct Clashing<'a> {
     pub circular_buffers: Vec<LaidOut<'a>>,
     /// The cores on which they reach highest.
     pub cores: Vec<Range>,
-    /// The last time the same program ran.
+    /// When the same program ran in the least room.
     pub ran: Option<Ran>,
 }
 

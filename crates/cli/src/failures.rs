@@ -11,6 +11,9 @@ use tt_memtrace_wire::{Address, BufferType, Clash, Event, Failure, Line, Place, 
 /// So many samples of how a memory grew are kept.
 const MOST_SAMPLES: usize = 256;
 
+/// So many marks are kept.
+const MOST_MARKS: usize = 1 << 16;
+
 /// A refusal of the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -111,13 +114,20 @@ fn clash_of(snapshot: Snapshot<'_>, program: u64) -> Option<Place> {
     (snapshot.lowest_l1(place)?.alloc.address < end).then_some(place)
 }
 
-/// A launch of a program that was refused later.
+/// A successful launch of a program that was refused later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ran {
     /// When.
     pub at: Moment,
     /// The lowest address of an L1 buffer then; none if there was no buffer.
     pub lowest: Option<Address>,
+}
+
+impl Ran {
+    /// The lower the buffers, the less room it had.
+    fn room(&self) -> Address {
+        self.lowest.unwrap_or(Address::MAX)
+    }
 }
 
 /// A capture at the moment of a refusal.
@@ -132,7 +142,7 @@ pub struct Refused {
     pub found: Option<Found>,
     /// How many bytes of each bank were held, from the first event on that memory.
     pub growth: Vec<(Moment, u64)>,
-    /// The last time the program ran that was refused.
+    /// When the program that was refused ran in the least room; the last time of that.
     pub ran: Option<Ran>,
     /// The last launch of another program on that place.
     pub launch_before: Option<Launch>,
@@ -212,7 +222,7 @@ impl History {
     fn note(&mut self, stamp: Stamp, event: &Event, snapshot: Snapshot<'_>) {
         let Some((place, buffer_type)) = self.memory else { return };
         if let Event::Mark { name } = event {
-            self.marks.push((stamp.n, name.clone()));
+            self.note_mark(stamp.n, name);
         }
         let concerns = match event {
             Event::Alloc(alloc) => alloc.place == place && alloc.buffer_type == buffer_type,
@@ -239,13 +249,28 @@ impl History {
         {
             let is_refused =
                 matches!(event, Event::Failure(Failure::Clash(clash)) if clash.program == Some(program));
-            self.ran = if is_refused { self.ran } else { Some(ran) };
+            if !is_refused && self.ran.is_none_or(|known| ran.room() <= known.room()) {
+                self.ran = Some(ran);
+            }
             self.launched = None;
         }
         if matches!(event, Event::ProgramRun { program: of, .. } if *of == program) {
             let lowest = snapshot.lowest_l1(place).map(|buffer| buffer.alloc.address);
             self.launched = Some((Ran { at: stamp.into(), lowest }, stamp.tid));
         }
+    }
+}
+
+impl History {
+    /// Of equal marks in a row the first is enough. Too many are no names any more: then the older ones are forgotten.
+    fn note_mark(&mut self, n: u64, name: &str) {
+        if self.marks.last().is_some_and(|(_, last)| last == name) {
+            return;
+        }
+        if self.marks.len() >= MOST_MARKS {
+            self.marks.clear();
+        }
+        self.marks.push((n, name.to_owned()));
     }
 }
 

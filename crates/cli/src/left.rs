@@ -1,6 +1,7 @@
 //! What the program did not free, judged when a mesh closed, an allocator was swept, or the process ended; and for
 //! an interval, when that ended.
 
+use crate::origin::Origin;
 use crate::replay::{Replay, Status};
 use crate::{json, render};
 use serde_json::{Value, json};
@@ -110,7 +111,7 @@ pub struct Survivor<'a> {
 
 /// Survivors that are alike.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Kind {
+pub struct Kind<'a> {
     /// On which chips.
     pub place: Place,
     /// In which memory.
@@ -127,13 +128,15 @@ pub struct Kind {
     pub is_inherited: bool,
     /// Their owner was freed, and their views never are: nothing the program failed to free.
     pub is_freed_by_owner: bool,
+    /// Which operation and line allocated them.
+    pub origin: Origin<'a>,
 }
 
 /// The sum of a kind, and its oldest.
 #[derive(Debug, Clone)]
 pub struct Group<'a> {
     /// What they have in common.
-    pub kind: Kind,
+    pub kind: Kind<'a>,
     /// Their sum.
     pub left: Left,
     /// The one that was allocated first.
@@ -173,7 +176,7 @@ impl<'a> Survivors<'a> {
 
     /// The survivors by kind, the most bytes first; those that are not judged last.
     pub fn groups(&self) -> Vec<Group<'a>> {
-        let mut groups: BTreeMap<Kind, Group<'a>> = BTreeMap::new();
+        let mut groups: BTreeMap<Kind<'a>, Group<'a>> = BTreeMap::new();
         for Survivor { buffer, fate, .. } in &self.list {
             let kind = Kind {
                 place: buffer.place(),
@@ -184,6 +187,7 @@ impl<'a> Survivors<'a> {
                 fate: *fate,
                 is_inherited: buffer.is_inherited,
                 is_freed_by_owner: buffer.is_freed_by_owner,
+                origin: Origin::of_buffer(self.replay.ledger.contexts(), buffer).in_any_test(),
             };
             let new = || Group { kind: kind.clone(), left: Left::default(), first: buffer };
             let group = groups.entry(kind.clone()).or_insert_with(new);

@@ -21,6 +21,7 @@ mod live;
 mod liveness;
 mod look;
 mod memories;
+mod origin;
 mod orphans;
 mod output;
 mod own_file;

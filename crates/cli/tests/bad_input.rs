@@ -10,7 +10,7 @@ use support::{Bench, FOOTER, MESH, SAMPLE, alloc, capture};
 fn refused(content: &[u8], said: &str) {
     let bench = Bench::new();
     bench.write("x.jsonl", content);
-    for verb in ["summary", "stats", "leaks", "snapshot", "parse"] {
+    for verb in ["summary", "stats", "leaks", "snapshot", "oom", "parse"] {
         let outcome = bench.run([verb, "x.jsonl"]);
         assert_eq!(outcome.code, 3, "{verb}");
         assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.stderr);
@@ -113,7 +113,7 @@ fn extreme_numbers_do_not_overflow() {
     let huge = alloc(1, 64, 8).replace(":8,", &format!(":{max},"));
     let other = alloc(2, 77, 8).replace(":8,", &format!(":{max},")).replace(":77,", &format!(":{max},"));
     bench.write("x.jsonl", capture(1, "", &[MESH, &huge, &other, FOOTER]));
-    for verb in ["summary", "stats", "leaks", "snapshot"] {
+    for verb in ["summary", "stats", "leaks", "snapshot", "oom"] {
         let outcome = bench.run([verb, "x.jsonl"]);
         assert_eq!(outcome.code, 0, "{outcome:?}");
     }

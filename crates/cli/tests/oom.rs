@@ -309,6 +309,25 @@ fn the_explanation_of_a_run_is_at_most_30_lines() {
 }
 
 #[test]
+fn buffers_are_named_by_the_mark_before_them() {
+    let bench = bench();
+    let mut marked = events();
+    marked[3] = event("mark", 1, ",\"name\":\"warm-up\"");
+    let at = marked.iter().position(|line| line.contains("\"n\":14,")).unwrap();
+    marked[at] = event("mark", 14, ",\"name\":\"test_first\"");
+    bench.write("run.jsonl", stream(&marked));
+    let found = failure(&bench, "3");
+    assert_eq!(found["clash"]["blocking"][0]["mark"], "test_first");
+    let allocation = &failure(&bench, "1")["allocation"];
+    assert_eq!(
+        (&allocation["fewest"]["buffers"][0]["mark"], &allocation["holders"][0]["mark"]),
+        (&json!("warm-up"), &json!("warm-up"))
+    );
+    let shown = bench.run(["oom", "--failure", "3", "run.jsonl"]).stdout;
+    assert!(shown.contains("free or move all of these 2 buffers, made after mark test_first"), "{shown}");
+}
+
+#[test]
 fn where_nothing_was_refused_it_is_said() {
     let bench = Bench::new();
     bench.write("run.jsonl", stream(&events()[..6]));

@@ -112,9 +112,9 @@ fn a_snapshot_at_marks_is_one_line_per_mark() {
         "t_ns": 1_001_000_000, "live": [], "memories": []});
     assert_eq!(lines[0], empty);
     let mesh = json!({"mesh_id": 0, "chips": [1, 0], "type": "DRAM", "address": 64, "size_bytes": 100,
-        "per_bank_bytes": 100, "unique_id": null});
+        "per_bank_bytes": 100, "unique_id": null, "op": null, "where": null, "test": null});
     let chip = json!({"mesh_id": null, "chips": [1], "type": "DRAM", "address": "9007199254740994",
-        "size_bytes": 7, "per_bank_bytes": 7, "unique_id": 9});
+        "size_bytes": 7, "per_bank_bytes": 7, "unique_id": 9, "op": null, "where": null, "test": null});
     assert_eq!(lines[1]["live"], json!([mesh, chip]));
 }
 

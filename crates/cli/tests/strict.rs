@@ -10,7 +10,7 @@ use support::{Bench, FOOTER, MESH, SAMPLE, alloc, capture, event, free};
 fn a_complete_capture_passes() {
     let bench = Bench::new();
     bench.write("s.jsonl", SAMPLE);
-    for verb in ["summary", "stats", "leaks", "snapshot", "parse"] {
+    for verb in ["summary", "stats", "leaks", "snapshot", "oom", "parse"] {
         let outcome = bench.run([verb, "--strict", "s.jsonl"]);
         assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""), "{verb}");
     }

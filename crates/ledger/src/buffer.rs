@@ -1,6 +1,7 @@
 //! One buffer: what was allocated, since when, and how it ended.
 
 use crate::class::Class;
+use crate::contexts::ContextId;
 use crate::rules::Facts;
 use crate::tally::Weight;
 use std::fmt;
@@ -19,6 +20,8 @@ pub struct Buffer {
     pub is_rounded: bool,
     /// What kind of holder it has, so far as was known when it was allocated or ended.
     pub class: Class,
+    /// What the thread was doing that allocated it, as far as it is known.
+    pub context: Option<ContextId>,
     pub(crate) facts: Facts,
     /// True for a forked child's copy of a buffer that its parent allocated. `since` is in the parent's capture.
     pub is_inherited: bool,
@@ -50,6 +53,7 @@ impl Buffer {
             bank_bytes,
             is_rounded,
             class,
+            context: None,
             facts,
             is_inherited: false,
             is_told_twice: false,

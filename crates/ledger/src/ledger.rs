@@ -4,6 +4,7 @@ use crate::alias::Aliases;
 use crate::anomaly::{Anomalies, Anomaly, Cause, What};
 use crate::buffer::{Buffer, Ended, Ending};
 use crate::circular::CircularBuffers;
+use crate::contexts::{ContextId, Contexts, Meaning};
 use crate::headroom::Headrooms;
 use crate::hooked::Hooked;
 use crate::ops::Ops;
@@ -71,6 +72,7 @@ pub struct Ledger {
     pub(crate) survivors: Vec<Ended>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) ops: Ops,
+    pub(crate) contexts: Contexts,
     hooked: Hooked,
     roundings: FxHashMap<u64, Option<u64>>,
     n_dropped: u64,
@@ -116,6 +118,9 @@ impl Ledger {
                 self.headrooms.forget_looks();
             }
             Line::Cores(cores) => self.circular.define_cores(cores),
+            Line::Text(text) => self.contexts.define_text(text),
+            Line::Stack(stack) => self.contexts.define_stack(stack),
+            Line::Context(context) => self.contexts.define_context(context, &self.rules),
             Line::Device(_) | Line::Header(_) | Line::Footer(_) | Line::Recovery(_) | Line::Unknown(_) => {}
         }
         Effect::Nothing
@@ -142,6 +147,7 @@ impl Ledger {
         for buffer in self.slots.iter_mut() {
             buffer.alloc.cores = buffer.alloc.cores.map(|old| renamed.get(&old).copied().unwrap_or(old));
         }
+        self.contexts.enter_child();
         self.recent = Recent::default();
         self.anomalies = Anomalies::default();
         self.survivors = Vec::new();
@@ -171,6 +177,11 @@ impl Ledger {
         self.survivors.clear();
     }
 
+    /// What threads were doing when buffers were allocated.
+    pub fn contexts(&self) -> &Contexts {
+        &self.contexts
+    }
+
     /// What did not add up.
     pub fn anomalies(&self) -> &Anomalies {
         &self.anomalies
@@ -187,6 +198,9 @@ impl Ledger {
     }
 
     fn event(&mut self, stamp: Stamp, event: &Event) -> Effect {
+        if stamp.ctx != 0 {
+            self.note_use(stamp);
+        }
         match event {
             Event::Alloc(alloc) if alloc.hooked => {
                 self.hooked.open(alloc.place, alloc.buffer_type, alloc.unique_id);
@@ -215,10 +229,7 @@ impl Ledger {
             Event::OpBegin { name, .. } => {
                 let were_recorded = self.ops.are_recorded;
                 let is_use = self.ops.begin(stamp.tid, name, &self.rules);
-                self.places.n_uses += u64::from(is_use);
-                if self.ops.are_recorded && !were_recorded {
-                    self.reclassify_all(stamp.into());
-                }
+                self.note_uses(u64::from(is_use), were_recorded, stamp);
                 Effect::Nothing
             }
             Event::OpEnd => {
@@ -240,13 +251,30 @@ impl Ledger {
         }
     }
 
+    /// A line of the program's Python, or an operation it called, is a use of whatever is open.
+    fn note_use(&mut self, stamp: Stamp) {
+        let context = self.contexts.find(stamp.ctx);
+        if context.and_then(|context| self.contexts.meaning(context)) == Some(Meaning::Uses) {
+            let were_recorded = std::mem::replace(&mut self.ops.are_recorded, true);
+            self.note_uses(1, were_recorded, stamp);
+        }
+    }
+
+    fn note_uses(&mut self, n: u64, were_recorded: bool, stamp: Stamp) {
+        self.places.n_uses += n;
+        if self.ops.are_recorded && !were_recorded {
+            self.reclassify_all(stamp.into());
+        }
+    }
+
     fn alloc(&mut self, stamp: Stamp, alloc: &Alloc) -> Effect {
         let place = self.places.find_or_add(alloc.place);
         let rounding = alloc.allocator.and_then(|allocator| self.rounding(allocator));
         let rounding = rounding.or(self.places.places[place].rounding);
-        let facts = self.facts(place, stamp.tid);
+        let context = self.contexts.find(stamp.ctx);
+        let facts = self.facts(place, stamp.tid, context);
         let class = self.rules.class(alloc, facts, self.ops.are_recorded);
-        let buffer = Buffer::new(alloc, stamp, rounding, facts, class);
+        let buffer = Buffer { context, ..Buffer::new(alloc, stamp, rounding, facts, class) };
         let subject = Where::of(&buffer);
         self.recent.note_opened(&subject);
         if !buffer.tells_owner() {
@@ -262,12 +290,13 @@ impl Ledger {
         before.map_or(Effect::Opened, Effect::Replaced)
     }
 
-    fn facts(&mut self, place: PlaceIndex, tid: u32) -> Facts {
+    fn facts(&mut self, place: PlaceIndex, tid: u32, context: Option<ContextId>) -> Facts {
+        let meaning = context.and_then(|context| self.contexts.meaning(context));
         let n_uses = self.places.n_uses;
         let state = &mut self.places.places[place];
-        state.is_used |= self.ops.is_open(tid);
+        state.is_used |= self.ops.is_open(tid) || meaning == Some(Meaning::Uses);
         Facts {
-            during_open: self.ops.opens_device(tid),
+            during_open: self.ops.opens_device(tid) || meaning == Some(Meaning::OpensDevice),
             before_first_use: !state.is_used && n_uses == state.n_uses_before,
             freed_in_cache_clear: false,
         }
@@ -309,6 +338,7 @@ impl Ledger {
             alloc.allocator = alloc.allocator.or(more.allocator);
             alloc.n_cores = alloc.n_cores.or(more.n_cores);
             alloc.cores = alloc.cores.or(more.cores);
+            known.context = known.context.or(new.context);
             return Effect::Merged;
         }
         let since = known.since;

@@ -116,7 +116,7 @@ impl Source<'_> {
     }
 
     fn event(&mut self) -> Event {
-        match self.random.below(40) {
+        match self.random.below(41) {
             0..=15 => {
                 let alloc = self.alloc();
                 self.history.push(alloc.clone());
@@ -157,7 +157,24 @@ impl Source<'_> {
             }
             37 => Event::Mark { name: "m".into() },
             38 => Event::Fork { token: self.random.next() },
+            39 => Event::Failure(Failure::Allocation(self.request())),
             _ => Event::OpEnd,
+        }
+    }
+
+    fn request(&mut self) -> Request {
+        let Alloc { place, allocator, buffer_type, layout, .. } = self.alloc();
+        let (size_bytes, page_size_bytes) = (self.number(), self.number());
+        let per_bank_bytes = (!self.random.one_in(4)).then(|| self.number());
+        Request {
+            place,
+            allocator,
+            buffer_type,
+            layout,
+            size_bytes,
+            page_size_bytes,
+            per_bank_bytes,
+            n_cores: None,
         }
     }
 
@@ -219,6 +236,7 @@ fn the_sums_of_any_stream_agree_with_one_another() {
                 ledger.enter_child(Moment::default());
             }
             if source.random.one_in(4) {
+                check_circular(&ledger.snapshot());
                 check_sums(&ledger.snapshot());
             }
         }
@@ -235,6 +253,9 @@ fn no_numbers_make_the_ledger_fail() {
         for _ in 0..n_lines {
             let line = source.line();
             let _ = ledger.apply(&line);
+            if let Line::Event(_, Event::Failure(Failure::Allocation(request))) = &line {
+                look_at_refusal(&ledger, request);
+            }
             if source.random.one_in(20) {
                 look_at_everything(&ledger);
                 growth.note("m", Moment::default(), &ledger.snapshot());
@@ -301,6 +322,16 @@ fn check_end(mut ledger: Ledger) {
     assert!(ledger.anomalies().first().len() <= 1000);
 }
 
+fn look_at_refusal(ledger: &Ledger, request: &Request) {
+    let snapshot = ledger.snapshot();
+    let _ = (snapshot.l1_below(request.place, u64::MAX), snapshot.lowest_l1(request.place));
+    let _ = (snapshot.program_end(1), snapshot.held_bytes(request.place, request.buffer_type));
+    let Some(refusal) = snapshot.refusal(request) else { return };
+    for way in refusal.fewest.iter().chain(&refusal.least) {
+        assert!(way.hole.bytes >= refusal.needed_bytes && !way.buffers.is_empty());
+    }
+}
+
 fn look_at_everything(ledger: &Ledger) {
     let snapshot = ledger.snapshot();
     for totals in [snapshot.chips(), snapshot.places()].concat() {
@@ -317,6 +348,16 @@ fn check_peaks(tally: &Tally) {
     for gauge in [tally.bytes, tally.bank_bytes, tally.buffers].iter().chain(&tally.classes) {
         assert!(gauge.live <= gauge.peak, "{tally:?}");
     }
+}
+
+/// The running sums of circular buffers, against those that are laid out.
+fn check_circular(snapshot: &Snapshot<'_>) {
+    let mut sums: BTreeMap<Place, u64> = (0..6).map(|number| (Place::Chip(number), 0)).collect();
+    sums.extend((0..4).map(|number| (Place::Mesh(number), 0)));
+    for cb in snapshot.circular_buffers().iter().filter(|cb| !cb.globally_allocated) {
+        *sums.entry(cb.place).or_default() += cb.size_bytes;
+    }
+    sums.into_iter().for_each(|(place, sum)| assert_eq!(snapshot.circular_bytes(place), sum, "{place:?}"));
 }
 
 /// Logical bytes, bytes per bank, buffers.

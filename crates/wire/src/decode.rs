@@ -6,8 +6,8 @@ use crate::event::{
     Kernel, KernelKind, Lost, Place, Request, Stamp, SweepCause, TraceStep,
 };
 use crate::line::{
-    Allocator, Bank, Cores, Device, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Recovery,
-    Runtime,
+    Allocator, Bank, Context, Cores, Device, Ending, Footer, Frame, Header, Line, LineError, Mesh, Parent,
+    Range, Recovery, Runtime, Stack, Text,
 };
 use crate::version::{SCHEMA, Version};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
@@ -99,6 +99,13 @@ struct Fields<'a> {
     bank_rounding_bytes: Option<Number>,
     banks: Option<Vec<BankFields<'a>>>,
     ranges: Option<Vec<[u32; 4]>>,
+    text: Option<u32>,
+    value: Option<String>,
+    stack: Option<u32>,
+    frames: Option<Vec<[u32; 3]>>,
+    is_cut: Option<bool>,
+    op: Option<u32>,
+    test: Option<u32>,
     #[serde(borrow)]
     schema: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -161,6 +168,14 @@ impl Fields<'_> {
             "device" => Line::Device(Device { chip: self.take("chip", self.chip)?, arch: self.arch()? }),
             "allocator" => Line::Allocator(self.allocator_definition()?),
             "cores" => Line::Cores(self.core_set()?),
+            "text" => Line::Text(self.text()?),
+            "stack" => Line::Stack(self.stack()?),
+            "context" => Line::Context(Context {
+                ctx: self.take("ctx", Some(self.ctx).filter(|ctx| *ctx != 0))?,
+                op: self.op,
+                stack: self.stack,
+                test: self.test,
+            }),
             "footer" => Line::Footer(self.footer()?),
             "recovery" => Line::Recovery(self.recovery()?),
             _ => match self.event()? {
@@ -360,6 +375,22 @@ impl Fields<'_> {
         let range = |[x0, y0, x1, y1]: &[u32; 4]| Range { x0: *x0, y0: *y0, x1: *x1, y1: *y1 };
         let ranges = self.ranges.as_ref().map(|ranges| ranges.iter().map(range).collect());
         Ok(Cores { cores: self.take("cores", self.cores)?, ranges: self.take("ranges", ranges)? })
+    }
+
+    fn text(mut self) -> Result<Text, LineError> {
+        let value = self.value.take();
+        Ok(Text { text: self.take("text", self.text)?, value: self.take("value", value)? })
+    }
+
+    fn stack(&self) -> Result<Stack, LineError> {
+        let frame =
+            |[file, function, line]: &[u32; 3]| Frame { file: *file, function: *function, line: *line };
+        let frames = self.frames.as_ref().map(|frames| frames.iter().map(frame).collect());
+        Ok(Stack {
+            stack: self.take("stack", self.stack)?,
+            frames: self.take("frames", frames)?,
+            is_cut: self.take("is_cut", self.is_cut)?,
+        })
     }
 
     fn footer(&self) -> Result<Footer, LineError> {

@@ -6,7 +6,9 @@ use crate::event::{
     Alloc, CbAlloc, CbDealloc, Clash, Dealloc, Event, Failure, Kernel, Place, Request, Stamp,
 };
 use crate::json::Object;
-use crate::line::{Allocator, Cores, Device, Ending, Footer, Header, Line, Mesh, Recovery};
+use crate::line::{
+    Allocator, Context, Cores, Device, Ending, Footer, Header, Line, Mesh, Recovery, Stack, Text,
+};
 use crate::version::SCHEMA;
 
 pub(crate) fn line(line: &Line, out: &mut Vec<u8>) {
@@ -16,6 +18,9 @@ pub(crate) fn line(line: &Line, out: &mut Vec<u8>) {
         Line::Device(device) => device_line(device, out),
         Line::Allocator(allocator) => allocator_line(allocator, out),
         Line::Cores(cores) => cores_line(cores, out),
+        Line::Text(text) => text_line(text, out),
+        Line::Stack(stack) => stack_line(stack, out),
+        Line::Context(context) => context_line(context, out),
         Line::Event(stamp, event) => event_line(*stamp, event, out),
         Line::Footer(footer) => footer_line(footer, out),
         Line::Recovery(recovery) => recovery_line(recovery, out),
@@ -91,6 +96,32 @@ fn cores_line(cores: &Cores, out: &mut Vec<u8>) {
     o.list("ranges", &cores.ranges, |o, range| {
         o.put_list(&[range.x0, range.y0, range.x1, range.y1], |o, at| o.put_number(u64::from(*at)));
     });
+    o.end_line();
+}
+
+fn text_line(text: &Text, out: &mut Vec<u8>) {
+    let mut o = Object::of_kind(out, "text");
+    o.number("text", u64::from(text.text));
+    o.text("value", &text.value);
+    o.end_line();
+}
+
+fn stack_line(stack: &Stack, out: &mut Vec<u8>) {
+    let mut o = Object::of_kind(out, "stack");
+    o.number("stack", u64::from(stack.stack));
+    o.list("frames", &stack.frames, |o, frame| {
+        o.put_list(&[frame.file, frame.function, frame.line], |o, at| o.put_number(u64::from(*at)));
+    });
+    o.flag("is_cut", stack.is_cut);
+    o.end_line();
+}
+
+fn context_line(context: &Context, out: &mut Vec<u8>) {
+    let mut o = Object::of_kind(out, "context");
+    o.number("ctx", u64::from(context.ctx));
+    o.optional("op", context.op.map(u64::from));
+    o.optional("stack", context.stack.map(u64::from));
+    o.optional("test", context.test.map(u64::from));
     o.end_line();
 }
 

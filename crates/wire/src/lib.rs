@@ -8,6 +8,7 @@
 
 pub mod event;
 pub mod frame;
+pub mod legacy;
 pub mod line;
 pub mod live;
 pub mod names;
@@ -25,7 +26,7 @@ pub use event::{
     Failure, Kernel, KernelKind, Lost, Place, Request, Stamp, SweepCause, TraceStep,
 };
 pub use line::{
-    Allocator, Bank, Cores, Device, Ending, Footer, Header, Line, LineError, Mesh, Parent, Range, Recovery,
-    Runtime,
+    Allocator, Bank, Context, Cores, Device, Ending, Footer, Frame, Header, Line, LineError, Mesh, Parent,
+    Range, Recovery, Runtime, Stack, Text,
 };
 pub use version::Version;

@@ -17,6 +17,12 @@ pub enum Line {
     Allocator(Allocator),
     /// Defines a set of cores before the first event that names it.
     Cores(Cores),
+    /// Defines a text before the first definition that names it.
+    Text(Text),
+    /// Defines a call stack before the first context that names it.
+    Stack(Stack),
+    /// Defines a context before the first event that names it.
+    Context(Context),
     /// A fact, at its place in the order.
     Event(Stamp, Event),
     /// The last line. Where it is missing, the process was killed or is still running.
@@ -156,6 +162,50 @@ pub struct Range {
     pub y1: u32,
 }
 
+/// A text that stacks and contexts name: a file, a function, an operation, a test.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// Its number in this capture, from 1.
+    pub text: u32,
+    /// What it says.
+    pub value: String,
+}
+
+/// A call stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stack {
+    /// Its number in this capture, from 1.
+    pub stack: u32,
+    /// Its frames, the innermost first.
+    pub frames: Vec<Frame>,
+    /// Whether there were more frames, further out.
+    pub is_cut: bool,
+}
+
+/// A line that was being executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Frame {
+    /// The number of the text with the file's path.
+    pub file: u32,
+    /// The number of the text with the function's name; of an operation, with the operation's.
+    pub function: u32,
+    /// The line in the file, from 1; 0 if it is not known.
+    pub line: u32,
+}
+
+/// What a thread was doing when an event happened. Equal ones have one number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
+    /// Its number in this capture, from 1.
+    pub ctx: u32,
+    /// The number of the text with the operation's public name.
+    pub op: Option<u32>,
+    /// The number of the stack.
+    pub stack: Option<u32>,
+    /// The number of the text with the test's id.
+    pub test: Option<u32>,
+}
+
 /// How a process ended, as far as it could say so itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Ending {
@@ -204,6 +254,20 @@ impl Line {
     /// Appends this line and its newline.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         crate::encode::line(self, out);
+    }
+
+    /// Whether this defines what events or other definitions name.
+    pub fn is_definition(&self) -> bool {
+        matches!(
+            self,
+            Self::Mesh(_)
+                | Self::Device(_)
+                | Self::Allocator(_)
+                | Self::Cores(_)
+                | Self::Text(_)
+                | Self::Stack(_)
+                | Self::Context(_)
+        )
     }
 
     /// Reads one line, without its newline.

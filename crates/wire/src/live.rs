@@ -197,13 +197,13 @@ impl Live {
             Event::PhaseBegin { .. } => self.begin(stamp, event),
             Event::OpEnd | Event::PhaseEnd => self.end_innermost(stamp, event),
             Event::Mark { .. } => self.note_use(stamp, event),
-            // No memory: what is loaded is evicted without a word, and a trace's buffers are buffers. Losses are told
-            // beside the state, as a sum. What failed, and at a fork, is of use to who was there.
+            // No memory: what is loaded is evicted without a word, a trace's buffers are buffers, and what was refused
+            // holds nothing. Losses are told beside the state, as a sum. A fork is of use to who was there.
             Event::KernelLoad(_)
             | Event::KernelUnload { .. }
             | Event::Trace { .. }
-            | Event::Lost(_)
             | Event::Failure(_)
+            | Event::Lost(_)
             | Event::Fork { .. } => {}
         }
     }

@@ -8,18 +8,13 @@ pub const PREFIX: &str = "TT_MEMTRACE_";
 pub const OUTPUT: &str = "TT_MEMTRACE_OUTPUT";
 /// Which tracking server is told: `1`, or the path of its socket.
 pub const SERVER: &str = "TT_MEMTRACE_SERVER";
+/// Which call stacks are recorded.
+pub const STACKS: &str = "TT_MEMTRACE_STACKS";
 /// Where `run` finds the library. `run` sets it for its command, which so knows that misspelt names were said.
 pub const LIBRARY: &str = "TT_MEMTRACE_LIB";
 /// All variables with [`PREFIX`].
-pub const VARIABLES: [&str; 7] = [
-    OUTPUT,
-    SERVER,
-    "TT_MEMTRACE_STACKS",
-    "TT_MEMTRACE_SPOOL_SIZE",
-    "TT_MEMTRACE_SPILL_MAX",
-    "TT_MEMTRACE_LOG",
-    LIBRARY,
-];
+pub const VARIABLES: [&str; 7] =
+    [OUTPUT, SERVER, STACKS, "TT_MEMTRACE_SPOOL_SIZE", "TT_MEMTRACE_SPILL_MAX", "TT_MEMTRACE_LOG", LIBRARY];
 
 /// The variable that was probably meant.
 ///

@@ -7,6 +7,18 @@ fn number() -> impl Strategy<Value = u64> {
     prop_oneof![0..10_u64, any::<u64>(), Just(1 << 53), Just((1 << 53) + 1), Just(u64::MAX)]
 }
 
+fn number_of_definition() -> impl Strategy<Value = u32> {
+    prop_oneof![1..10_u32, 1..=u32::MAX]
+}
+
+fn frame() -> impl Strategy<Value = Frame> {
+    (number_of_definition(), number_of_definition(), any::<u32>()).prop_map(|(file, function, line)| Frame {
+        file,
+        function,
+        line,
+    })
+}
+
 fn place() -> impl Strategy<Value = Place> {
     prop_oneof![any::<u32>().prop_map(Place::Mesh), any::<u32>().prop_map(Place::Chip)]
 }
@@ -208,6 +220,11 @@ fn line() -> impl Strategy<Value = Line> {
         ),
         1 => (any::<u32>(), prop::collection::vec(range, 0..4))
             .prop_map(|(cores, ranges)| Line::Cores(Cores { cores, ranges })),
+        1 => (number_of_definition(), any::<String>()).prop_map(|(text, value)| Line::Text(Text { text, value })),
+        1 => (number_of_definition(), prop::collection::vec(frame(), 0..40), any::<bool>())
+            .prop_map(|(stack, frames, is_cut)| Line::Stack(Stack { stack, frames, is_cut })),
+        1 => (number_of_definition(), prop::array::uniform3(prop::option::of(number_of_definition())))
+            .prop_map(|(ctx, [op, stack, test])| Line::Context(Context { ctx, op, stack, test })),
         1 => any::<[u64; 5]>().prop_map(|[recorded, recovered, dropped, unfinished, unreadable]| {
             Line::Recovery(Recovery { recorded, recovered, dropped, unfinished, unreadable })
         }),

@@ -6,6 +6,7 @@ use crate::args::Leaks;
 use crate::exit::Usage;
 use crate::filters::Selection;
 use crate::left::{Group, Survivor, Survivors, is_judged};
+use crate::origin::{self, Origin};
 use crate::replay::Replay;
 use crate::report::Report;
 use crate::{json, render, replay};
@@ -78,9 +79,14 @@ pub fn print(judged: &Judged, is_verbose: bool, out: &mut dyn Write) -> anyhow::
         writeln!(out)?;
         return Ok(());
     }
-    let heads = [">count", "type", ">each", ">in all", ">per bank", "class", "ending", ">since", "where"];
+    let mut heads =
+        vec![">count", "type", ">each", ">in all", ">per bank", "class", "ending", ">since", "where"];
+    let has_origins = groups.iter().any(|group| group.kind.origin.is_known());
+    if has_origins {
+        heads.extend(origin::HEADS);
+    }
     writeln!(out)?;
-    render::table(out, &heads, groups.iter().map(|group| row(replay, group)).collect())?;
+    render::table(out, &heads, groups.iter().map(|group| row(replay, group, has_origins)).collect())?;
     writeln!(out)?;
     for (chips, line) in totals(&survivors) {
         writeln!(out, "{}: {line}", render::each(&chips))?;
@@ -102,14 +108,20 @@ pub fn print(judged: &Judged, is_verbose: bool, out: &mut dyn Write) -> anyhow::
     Ok(())
 }
 
-fn row(replay: &Replay, group: &Group<'_>) -> Vec<String> {
+fn row(replay: &Replay, group: &Group<'_>, has_origin: bool) -> Vec<String> {
     let kind = &group.kind;
     let apart = match (kind.is_inherited, kind.is_freed_by_owner) {
         (true, _) => "*",
         (false, true) => "+",
         (false, false) => "",
     };
-    vec![
+    let chips = replay.ledger.snapshot().chips_of(kind.place);
+    let place = if has_origin {
+        origin::place(kind.place)
+    } else {
+        render::cut(&render::place(kind.place, chips), 24)
+    };
+    let mut row = vec![
         render::count(group.left.n_buffers, ""),
         kind.buffer_type.to_string(),
         render::bytes(kind.size_bytes),
@@ -118,8 +130,12 @@ fn row(replay: &Replay, group: &Group<'_>) -> Vec<String> {
         kind.class.to_string(),
         format!("{}{apart}", kind.fate.name()),
         render::seconds(group.first.since.t_ns, &replay.header),
-        render::cut(&render::place(kind.place, replay.ledger.snapshot().chips_of(kind.place)), 24),
-    ]
+        place,
+    ];
+    if has_origin {
+        row.extend(kind.origin.cells());
+    }
+    row
 }
 
 /// The sums on each chip, a line per type; chips with the same sums come together.
@@ -152,6 +168,7 @@ fn to_json(judged: &Judged) -> Value {
             "inherited": buffer.is_inherited,
             "freed_by_owner": buffer.is_freed_by_owner,
         });
+        let more = json::with(more, Origin::of_buffer(replay.ledger.contexts(), buffer).json());
         json::with(json::buffer(buffer, snapshot.chips_in_order(buffer.place())), more)
     };
     let survivors = Survivors::of(replay);

@@ -1,7 +1,7 @@
 //! `run`: starts a command under the recorder. The command comes first: its streams, its exit status and its
 //! signals are its own, and a problem of the recorder never changes them.
 
-use crate::args::Run;
+use crate::args::{Run, Stacks};
 use crate::capture::Capture;
 use crate::exit::{self, Usage, say};
 use crate::explain::{self, text::Extent};
@@ -42,6 +42,9 @@ pub fn run(args: &Run) -> anyhow::Result<u8> {
             command.env("LD_PRELOAD", preload::variable(library));
             command.env(names::SWITCH, "1").env(names::OUTPUT, output.variable());
             command.env(names::LIBRARY, library);
+            if let Some(stacks) = stacks(args.stacks) {
+                command.env(names::STACKS, stacks);
+            }
             if let Some(server) = &args.server {
                 command.env(names::SERVER, server);
             }
@@ -62,6 +65,15 @@ pub fn run(args: &Run) -> anyhow::Result<u8> {
         made.remove_if_empty();
     }
     Ok(code)
+}
+
+/// What the variable is set to; a value that is there already stays, unless the option says otherwise.
+fn stacks(option: Option<Stacks>) -> Option<&'static str> {
+    match option {
+        Some(Stacks::None) => Some("none"),
+        Some(Stacks::Python) => Some("python"),
+        None => std::env::var_os(names::STACKS).is_none_or(|value| value.is_empty()).then_some("python"),
+    }
 }
 
 fn plan(args: &Run) -> anyhow::Result<Output> {

@@ -3,6 +3,7 @@
 use crate::args::Snapshot as Args;
 use crate::filters::Selection;
 use crate::instant::{self, Instant};
+use crate::origin::{self, Origin};
 use crate::replay::Replay;
 use crate::report::Report;
 use crate::{json, memories, render, replay};
@@ -28,7 +29,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
 }
 
 /// Without an instant: to the end of the interval, or after the last event.
-fn replay_to(path: &Path, at: Option<&Instant>, selection: &Selection) -> anyhow::Result<Replay> {
+pub fn replay_to(path: &Path, at: Option<&Instant>, selection: &Selection) -> anyhow::Result<Replay> {
     let end = match at {
         Some(at) => instant::resolve(path, &[at])?[0],
         None => selection.interval.map_or(u64::MAX, |interval| interval.to),
@@ -148,7 +149,10 @@ impl<'a> Live<'a> {
     }
 
     fn buffers_json(self) -> Vec<Value> {
-        let json = |buffer: &Buffer| json::buffer(buffer, self.snapshot.chips_in_order(buffer.place()));
+        let json = |buffer: &Buffer| {
+            let origin = Origin::of_buffer(self.snapshot.contexts(), buffer).json();
+            json::with(json::buffer(buffer, self.snapshot.chips_in_order(buffer.place())), origin)
+        };
         self.buffers().into_iter().map(json).collect()
     }
 
@@ -177,19 +181,31 @@ impl<'a> Live<'a> {
         let mut buffers = self.buffers();
         buffers.sort_by_key(|buffer| std::cmp::Reverse(buffer.alloc.size_bytes));
         let n_shown = if n_largest == 0 { buffers.len() } else { n_largest.min(buffers.len()) };
+        let origin = |buffer: &Buffer| Origin::of_buffer(self.snapshot.contexts(), buffer);
+        let has_origins = buffers[..n_shown].iter().any(|buffer| origin(buffer).is_known());
         let row = |buffer: &&Buffer| {
             let alloc = &buffer.alloc;
-            vec![
+            let chips = self.snapshot.chips_of(alloc.place);
+            let place =
+                if has_origins { origin::place(alloc.place) } else { render::place(alloc.place, chips) };
+            let mut row = vec![
                 alloc.buffer_type.to_string(),
                 format!("{:#x}", alloc.address),
                 render::bytes(alloc.size_bytes),
                 render::bytes(buffer.bank_bytes),
                 buffer.class.to_string(),
                 render::moment(buffer.since.into(), header),
-                render::place(alloc.place, self.snapshot.chips_of(alloc.place)),
-            ]
+                place,
+            ];
+            if has_origins {
+                row.extend(origin(buffer).cells());
+            }
+            row
         };
-        let heads = ["type", ">address", ">size", ">per bank", "class", ">since", "where"];
+        let mut heads = vec!["type", ">address", ">size", ">per bank", "class", ">since", "where"];
+        if has_origins {
+            heads.extend(origin::HEADS);
+        }
         if n_shown > 0 {
             render::table(out, &heads, buffers[..n_shown].iter().map(row).collect())?;
         }

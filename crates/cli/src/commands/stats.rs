@@ -2,6 +2,7 @@
 
 use crate::args::Stats;
 use crate::filters::Selection;
+use crate::origin::{self, Origin};
 use crate::replay::Replay;
 use crate::report::Report;
 use crate::{anomalies, json, render, replay};
@@ -10,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
-use tt_memtrace_ledger::{Anomaly, Cause, Effect, What};
+use tt_memtrace_ledger::{Anomaly, Cause, ContextId, Effect, What};
 use tt_memtrace_wire::{Alloc, Event, Line, Stamp};
 
 /// So many anomalies are listed; all are counted.
@@ -26,7 +27,14 @@ struct Counts {
     /// By the power of two that a size is below.
     sizes: BTreeMap<u32, u64>,
     /// The largest allocations, in descending order.
-    largest: Vec<(Stamp, Alloc)>,
+    largest: Vec<Largest>,
+}
+
+/// An allocation among the largest.
+struct Largest {
+    at: Stamp,
+    alloc: Alloc,
+    context: Option<ContextId>,
 }
 
 /// A capture and its counts.
@@ -65,7 +73,8 @@ fn collect(path: &Path, selection: &Selection, n_largest: usize) -> anyhow::Resu
                 && !alloc.hooked
                 && *effect != Effect::Merged
             {
-                counts.note(*stamp, alloc, n_largest);
+                let context = ledger.contexts().find(stamp.ctx);
+                counts.note(Largest { at: *stamp, alloc: alloc.clone(), context }, n_largest);
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -75,11 +84,12 @@ fn collect(path: &Path, selection: &Selection, n_largest: usize) -> anyhow::Resu
 }
 
 impl Counts {
-    fn note(&mut self, stamp: Stamp, alloc: &Alloc, n_largest: usize) {
+    fn note(&mut self, new: Largest, n_largest: usize) {
+        let alloc = &new.alloc;
         *self.sizes.entry(u64::BITS - alloc.size_bytes.leading_zeros()).or_default() += 1;
-        let at = self.largest.partition_point(|(_, known)| known.size_bytes >= alloc.size_bytes);
+        let at = self.largest.partition_point(|known| known.alloc.size_bytes >= alloc.size_bytes);
         if at < n_largest {
-            self.largest.insert(at, (stamp, alloc.clone()));
+            self.largest.insert(at, new);
             self.largest.truncate(n_largest);
         }
     }
@@ -120,17 +130,32 @@ fn print_sizes(counts: &Counts, out: &mut dyn Write) -> anyhow::Result<()> {
 }
 
 fn print_largest(replay: &Replay, counts: &Counts, out: &mut dyn Write) -> anyhow::Result<()> {
-    let row = |(stamp, alloc): &(Stamp, Alloc)| {
-        vec![
+    let has_origins =
+        counts.largest.iter().any(|one| Origin::of(replay.ledger.contexts(), one.context).is_known());
+    let row = |Largest { at, alloc, context }: &Largest| {
+        let chips = replay.ledger.snapshot().chips_of(alloc.place);
+        let place = if has_origins {
+            origin::place(alloc.place)
+        } else {
+            render::cut(&render::place(alloc.place, chips), 40)
+        };
+        let mut row = vec![
             alloc.buffer_type.to_string(),
             render::bytes(alloc.size_bytes),
             render::bytes(alloc.per_bank_bytes),
-            render::moment((*stamp).into(), &replay.header),
-            render::cut(&render::place(alloc.place, replay.ledger.snapshot().chips_of(alloc.place)), 40),
-        ]
+            render::moment((*at).into(), &replay.header),
+            place,
+        ];
+        if has_origins {
+            row.extend(Origin::of(replay.ledger.contexts(), *context).cells());
+        }
+        row
     };
     if !counts.largest.is_empty() {
-        let heads = ["largest", ">size", ">per bank", ">at", "where"];
+        let mut heads = vec!["largest", ">size", ">per bank", ">at", "where"];
+        if has_origins {
+            heads.extend(origin::HEADS);
+        }
         render::table(out, &heads, counts.largest.iter().map(row).collect())?;
         writeln!(out)?;
     }
@@ -180,8 +205,8 @@ fn to_json(replay: &Replay, counts: &Counts) -> Value {
     let sizes = counts.sizes.iter().map(|(bits, n)| {
         json!({"below_bytes": 1_u64.checked_shl(*bits).map(json::int), "n_allocations": json::int(*n)})
     });
-    let largest = counts.largest.iter().map(|(stamp, alloc)| {
-        json!({
+    let largest = counts.largest.iter().map(|Largest { at, alloc, context }| {
+        let row = json!({
             "mesh_id": json::mesh_id(alloc.place),
             "chips": snapshot.chips_in_order(alloc.place),
             "type": alloc.buffer_type.to_string(),
@@ -189,8 +214,9 @@ fn to_json(replay: &Replay, counts: &Counts) -> Value {
             "size_bytes": json::int(alloc.size_bytes),
             "per_bank_bytes": json::int(alloc.per_bank_bytes),
             "unique_id": json::optional(alloc.unique_id),
-            "at": json::moment((*stamp).into(), &replay.header),
-        })
+            "at": json::moment((*at).into(), &replay.header),
+        });
+        json::with(row, Origin::of(replay.ledger.contexts(), *context).json())
     });
     let anomalies = replay.ledger.anomalies();
     let anomaly = |anomaly: &Anomaly| {

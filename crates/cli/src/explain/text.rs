@@ -204,13 +204,15 @@ impl Page<'_> {
             };
         };
         writeln!(out)?;
-        writeln!(out, "{}", paint(Tone::Good, &way_text(fewest, "no fewer would do")))?;
-        self.buffers(&fewest.buffers, out)?;
-        if let Some(least) = &refusal.least {
-            writeln!(out, "{}", way_text(least, "no fewer bytes would do"))?;
-            self.buffers(&least.buffers, out)?;
-        }
-        Ok(())
+        let Some(least) = &refusal.least else {
+            writeln!(out, "{}", paint(Tone::Good, &self.way_text(fewest, "no fewer would do")))?;
+            return self.buffers(&fewest.buffers, out);
+        };
+        writeln!(out, "{}", paint(Tone::Good, &self.way_text(least, "no fewer bytes would do")))?;
+        self.buffers(&least.buffers, out)?;
+        let n = render::count(fewest.buffers.len() as u64, "buffer");
+        let (bytes, address) = (render::bytes(fewest.bank_bytes), fewest.hole.address);
+        writeln!(out, "or {n} of {bytes} in each bank, from {address:#x} up (no fewer would do)")
     }
 
     fn buffers(&self, buffers: &[&Buffer], out: &mut dyn Write) -> io::Result<()> {
@@ -229,6 +231,24 @@ impl Page<'_> {
         let heads = [">address", ">size", ">per bank", "class", "layout", ">since", self.mark_head()];
         render::table(out, &heads, buffers[..n_shown].iter().map(row).collect())?;
         more(buffers.len() - n_shown, "buffer", out)
+    }
+
+    fn way_text(&self, way: &Way<'_>, exact: &str) -> String {
+        let n = render::count(way.buffers.len() as u64, "buffer");
+        let (bytes, whose) = (render::bytes(way.bank_bytes), self.whose(&way.buffers));
+        let moved = if way.can_be_moved { "; moving is enough, other holes have room" } else { "" };
+        format!("to make it fit, free {n} of {bytes} in each bank{whose} ({exact}{moved})")
+    }
+
+    /// Where all of them were made after one mark: whose they are.
+    fn whose(&self, buffers: &[&Buffer]) -> String {
+        let mut marks = buffers.iter().map(|buffer| self.refused.mark_before(buffer.since.n));
+        match marks.next().flatten() {
+            Some(mark) if marks.all(|other| other == Some(mark)) => {
+                format!(", made after mark {}", render::cut(mark, 60))
+            }
+            _ => String::new(),
+        }
     }
 
     fn clash(&self, clashing: &Clashing<'_>, out: &mut dyn Write) -> io::Result<()> {
@@ -297,9 +317,10 @@ impl Page<'_> {
         }
         let n = clashing.blocking.len();
         let all = if n == 1 { "this buffer".into() } else { format!("all of these {n} buffers") };
+        let whose = self.whose(&clashing.blocking);
         let text = match clashing.known {
-            Known::Exactly => format!("to make it fit, free or move {all} (no fewer would do)"),
-            Known::AtMost => format!("it fits again without {all}, and perhaps without some of them"),
+            Known::Exactly => format!("to make it fit, free or move {all}{whose} (no fewer would do)"),
+            Known::AtMost => format!("it fits without {all}{whose}, perhaps also without some of them"),
             Known::NotAtAll => "the lowest L1 buffers: free or move from the first one on".into(),
         };
         writeln!(out)?;
@@ -359,20 +380,13 @@ fn clash_verdict(clashing: &Clashing<'_>) -> String {
             format!("CLASH: its buffers reach {} into the L1 buffers", render::bytes(short))
         }
         (Some(short), _) => {
-            format!("CLASH: by {} at most, which is what L1 buffers took since it ran", render::bytes(short))
+            format!("CLASH: by {} at most, in so much more room it ran", render::bytes(short))
         }
         (None, Known::NotAtAll) => {
             "CLASH: nobody knows by how much, the runtime does not report these sizes".into()
         }
         (None, _) => "REFUSED FOR ANOTHER REASON: its buffers end below the lowest L1 buffer".into(),
     }
-}
-
-fn way_text(way: &Way<'_>, exact: &str) -> String {
-    let n = render::count(way.buffers.len() as u64, "buffer");
-    let bytes = render::bytes(way.bank_bytes);
-    let moved = if way.can_be_moved { "; moving is enough, other holes have room" } else { "" };
-    format!("to make it fit, free {n} of {bytes} in each bank ({exact}{moved})")
 }
 
 fn more(n: usize, what: &str, out: &mut dyn Write) -> io::Result<()> {

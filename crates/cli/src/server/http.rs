@@ -14,7 +14,7 @@ const MOST_BYTES: usize = 8 << 10;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// So many are answered at once.
 const AT_ONCE: usize = 16;
-const STACK_BYTES: usize = 256 << 10;
+const STACK_BYTES: usize = 1 << 20;
 
 /// What is found at a path.
 pub struct Page {

@@ -2,7 +2,7 @@
 
 use super::frames::Frames;
 use super::hub::Hub;
-use super::{client, picture, texts};
+use super::{client, legacy, picture, texts};
 use crate::state::Holder;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
@@ -78,6 +78,7 @@ fn answer_all(
 
 fn answer(hub: &Hub, request: &Value, may_stop: bool) -> (Value, Next) {
     let top = number(request, "top").unwrap_or(TOP);
+    let is_classic = hub.observer.is_classic();
     let state = || json!({"ok": true, "state": picture::state(hub, top)});
     let answer = match request["request"].as_str().unwrap_or_default() {
         "state" => state(),
@@ -88,15 +89,17 @@ fn answer(hub: &Hub, request: &Value, may_stop: bool) -> (Value, Next) {
         }
         "dump" => {
             let device = number(request, "device").and_then(|device| u32::try_from(device).ok());
-            return dump(hub, device);
+            return dump(hub, device, is_classic);
         }
         "stats" => {
             let state = picture::state(hub, top);
-            json!({"ok": true, "text": texts::stats(&state), "state": state})
+            let text = if is_classic { legacy::statistics(hub) } else { texts::stats(&state) };
+            json!({"ok": true, "text": text, "state": state})
         }
         "kernels" => {
             let kernels = picture::kernels(hub);
-            json!({"ok": true, "text": texts::kernels(&kernels), "kernels": kernels})
+            let text = if is_classic { legacy::dump_kernels(hub) } else { texts::kernels(&kernels) };
+            json!({"ok": true, "text": text, "kernels": kernels})
         }
         "mark" => match request["name"].as_str().filter(|name| !name.is_empty()) {
             Some(name) => {
@@ -124,11 +127,12 @@ fn answer(hub: &Hub, request: &Value, may_stop: bool) -> (Value, Next) {
 }
 
 /// All live buffers, or those on one chip: in one answer with a text, or in several that say so.
-fn dump(hub: &Hub, device: Option<u32>) -> (Value, Next) {
+fn dump(hub: &Hub, device: Option<u32>, is_classic: bool) -> (Value, Next) {
     let mut buffers = picture::state(hub, usize::MAX).holders;
     buffers.retain(|holder| device.is_none_or(|device| holder.chips.contains(&device)));
     if buffers.len() <= PART {
-        return (json!({"ok": true, "text": texts::dump(&buffers), "buffers": buffers}), Next::Request);
+        let text = if is_classic { legacy::dump_remaining(hub, device) } else { texts::dump(&buffers) };
+        return (json!({"ok": true, "text": text, "buffers": buffers}), Next::Request);
     }
     let n_parts = buffers.len().div_ceil(PART);
     let part =

@@ -303,7 +303,7 @@ fn add_chip(sum: &mut Memory, more: &Memory) {
 }
 
 fn holder(told: &Told<'_>, snapshot: Snapshot<'_>, buffer: &Buffer) -> Holder {
-    let alloc = &buffer.alloc;
+    let (alloc, contexts) = (&buffer.alloc, told.ledger.contexts());
     Holder {
         process: told.id,
         pid: told.header.pid,
@@ -313,8 +313,11 @@ fn holder(told: &Told<'_>, snapshot: Snapshot<'_>, buffer: &Buffer) -> Holder {
         size_bytes: alloc.size_bytes,
         since_wall_ns: wall_ns(told.header, buffer.since.t_ns),
         class: buffer.class.name().into(),
-        op: None,
-        at: None,
+        op: buffer.context.and_then(|id| contexts.op(id)).map(str::to_owned),
+        at: buffer
+            .context
+            .and_then(|id| contexts.line(id))
+            .map(|site| format!("{}:{}", site.file, site.line)),
     }
 }
 

@@ -261,7 +261,10 @@ impl<A: Fn(u64) -> Option<u64>, W: Write> Lines<'_, A, W> {
 fn is_definition(line: &[u8]) -> bool {
     let text = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok());
     let line = text.filter(|text| !text.contains('\n')).map(Line::parse);
-    matches!(line, Some(Ok(Line::Mesh(_) | Line::Allocator(_) | Line::Cores(_))))
+    match line {
+        Some(Ok(line)) => line.is_definition(),
+        _ => false,
+    }
 }
 
 fn words(bytes: &[u8]) -> Vec<u64> {

@@ -1,0 +1,280 @@
+//! What keys stand for: texts, lines, stacks and contexts, each defined in the capture once.
+//!
+//! The tables are bounded: one that is full is emptied, and what comes again is defined again, with another number.
+
+use super::frames::{self, Frame, Walk};
+use super::python::{Object, Python, read};
+use super::{calls, codes, known, objects, test};
+use crate::pipeline::Pipeline;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
+use tt_memtrace_wire::{Context, Line, Stack, Text};
+
+/// The most items of a table.
+const MOST: usize = 1 << 15;
+/// So often a thread's frames are looked at anew.
+const MOST_WALKS: usize = 4;
+/// What could not be read.
+const UNKNOWN: &str = "?";
+/// Where the runtime's own Python files are, if it is installed as a package.
+const INSTALLED: [&str; 2] = ["/site-packages/ttnn/", "/dist-packages/ttnn/"];
+/// The file in which operations are called.
+const OPERATIONS: &str = "/ttnn/decorators.py";
+
+/// What the capture already defines.
+#[derive(Default)]
+pub struct Names {
+    /// The generation of the code objects that `sites` knows.
+    generation: u32,
+    sites: Table<(usize, u32), Site>,
+    texts: Table<Box<str>, u32>,
+    stacks: Table<[u64; 2], u32>,
+    contexts: Table<[u32; 3], u32>,
+    /// The last numbers that were given out.
+    n_texts: u32,
+    n_stacks: u32,
+    n_contexts: u32,
+    /// How often code was found that calls operations.
+    n_operations: u32,
+    /// The folder of the runtime's own Python files, once an operation was seen.
+    folder: Option<Box<str>>,
+}
+
+type Table<K, V> = HashMap<K, V, BuildHasherDefault<Fold>>;
+
+/// Where an instruction of a code object is.
+#[derive(Clone, Copy)]
+struct Site {
+    file: u32,
+    function: u32,
+    line: u32,
+    /// Whether the file is the runtime's own.
+    is_runtime: bool,
+}
+
+/// Gives the context of the calling thread a number and defines it, with everything it names that is new.
+pub fn define(pipeline: &Pipeline, python: &Python) -> u32 {
+    let names = &mut *pipeline.names();
+    let mut walk = Walk::here(python, test::current());
+    // At most: code objects have ended, and the first operation of all is found again.
+    for _ in 0..MOST_WALKS {
+        if !names.has_news(pipeline, python, &walk) {
+            break;
+        }
+        walk = Walk::here(python, walk.test);
+    }
+    // Another thread may have been here first.
+    if let Some(number) = known::find(walk.key) {
+        return number;
+    }
+    let (stack, op) = names.stack(pipeline, python, &walk);
+    let test = walk.test.map(|test| names.text(pipeline, &test.id));
+    let number = names.context(pipeline, op, stack, test);
+    known::insert(walk.key, number);
+    number
+}
+
+impl Names {
+    /// Whether the frames have to be looked at anew, because what was known of them is no longer true, or because
+    /// more is known now.
+    fn has_news(&mut self, pipeline: &Pipeline, python: &Python, walk: &Walk) -> bool {
+        // Other code objects may be where some were that were read. None that is on this thread's stack can end.
+        if self.generation != walk.generation {
+            self.sites.clear();
+            frames::forget_operations();
+            self.generation = walk.generation;
+            return true;
+        }
+        let before = self.n_operations;
+        for frame in walk.frames() {
+            // SAFETY: the code of a frame of the calling thread.
+            unsafe { self.site(pipeline, python, frame) };
+        }
+        if self.n_operations == before {
+            return false;
+        }
+        // Which files are the runtime's own is known only now.
+        self.sites.clear();
+        true
+    }
+
+    /// Numbers of the stack and of the operation.
+    fn stack(&mut self, pipeline: &Pipeline, python: &Python, walk: &Walk) -> (Option<u32>, Option<u32>) {
+        if walk.frames().is_empty() {
+            return (None, None);
+        }
+        let none = Site { file: 0, function: 0, line: 0, is_runtime: false };
+        let mut sites = [none; frames::MOST_FRAMES];
+        for (site, frame) in sites.iter_mut().zip(walk.frames()) {
+            // SAFETY: the code of a frame of the calling thread.
+            *site = unsafe { self.site(pipeline, python, frame) };
+        }
+        let sites = &mut sites[..walk.frames().len()];
+        let op = self.operation(pipeline, python, walk.frames(), sites);
+        let op = op.or_else(|| self.function(pipeline, python, walk.frames(), sites));
+        (Some(self.stack_number(pipeline, sites, walk.is_cut)), op)
+    }
+
+    /// Gives the frames of operations their names, and says which operation the program's own line called: of those
+    /// inside that line the outermost, else the innermost outside.
+    fn operation(
+        &mut self,
+        pipeline: &Pipeline,
+        python: &Python,
+        frames: &[Frame],
+        sites: &mut [Site],
+    ) -> Option<u32> {
+        let (mut op, mut is_own_line_seen) = (None, false);
+        for (frame, site) in frames.iter().zip(sites) {
+            if !frame.operation.is_null() {
+                // SAFETY: a text that the operation, which is being called, keeps alive.
+                let name = unsafe { objects::text(python, frame.operation) };
+                let name = self.text(pipeline, name.as_deref().unwrap_or(UNKNOWN));
+                site.function = name;
+                if !is_own_line_seen || op.is_none() {
+                    op = Some(name);
+                }
+            } else if !site.is_runtime {
+                is_own_line_seen = true;
+            }
+        }
+        op
+    }
+
+    /// The runtime's public function that the program's own line calls.
+    fn function(
+        &mut self,
+        pipeline: &Pipeline,
+        python: &Python,
+        frames: &[Frame],
+        sites: &[Site],
+    ) -> Option<u32> {
+        let (frame, _) = frames.iter().zip(sites).find(|(_, site)| !site.is_runtime)?;
+        // SAFETY: a frame of the calling thread.
+        let name = unsafe { calls::called(python, frame.code, frame.at) }?;
+        Some(self.text(pipeline, &name))
+    }
+
+    fn stack_number(&mut self, pipeline: &Pipeline, sites: &[Site], is_cut: bool) -> u32 {
+        let mut key = known::Key::new();
+        for site in sites {
+            key.add(u64::from(site.file) << 32 | u64::from(site.function), u64::from(site.line));
+        }
+        key.add(u64::from(is_cut), 1);
+        if let Some(number) = self.stacks.get(&key.words()) {
+            return *number;
+        }
+        self.n_stacks += 1;
+        let stack = self.n_stacks;
+        let frame = |site: &Site| tt_memtrace_wire::Frame {
+            file: site.file,
+            function: site.function,
+            line: site.line,
+        };
+        let frames = sites.iter().map(frame).collect();
+        pipeline.define(|_| Some(Line::Stack(Stack { stack, frames, is_cut })));
+        add(&mut self.stacks, key.words(), stack);
+        stack
+    }
+
+    fn context(
+        &mut self,
+        pipeline: &Pipeline,
+        op: Option<u32>,
+        stack: Option<u32>,
+        test: Option<u32>,
+    ) -> u32 {
+        let key = [op, stack, test].map(|number| number.unwrap_or(0));
+        if let Some(number) = self.contexts.get(&key) {
+            return *number;
+        }
+        self.n_contexts += 1;
+        let ctx = self.n_contexts;
+        pipeline.define(|_| Some(Line::Context(Context { ctx, op, stack, test })));
+        add(&mut self.contexts, key, ctx);
+        ctx
+    }
+
+    fn text(&mut self, pipeline: &Pipeline, value: &str) -> u32 {
+        if let Some(number) = self.texts.get(value) {
+            return *number;
+        }
+        self.n_texts += 1;
+        let text = self.n_texts;
+        pipeline.define(|_| Some(Line::Text(Text { text, value: value.to_owned() })));
+        add(&mut self.texts, value.into(), text);
+        text
+    }
+
+    /// # Safety
+    /// The frame is one of the calling thread's.
+    unsafe fn site(&mut self, pipeline: &Pipeline, python: &Python, frame: &Frame) -> Site {
+        let key = (frame.code.addr(), frame.at);
+        if let Some(site) = self.sites.get(&key) {
+            return *site;
+        }
+        codes::note_read(frame.code);
+        // SAFETY: the frame keeps its code alive, and that its texts.
+        let [file, function] = [python.layout.code_file, python.layout.code_name]
+            .map(|at| unsafe { code_text(python, frame.code, at) });
+        if function.ends_with("__call__")
+            && let Some(folder) = file.strip_suffix(OPERATIONS)
+        {
+            let is_new = frames::note_operation(frame.code) || self.folder.is_none();
+            self.n_operations += u32::from(is_new);
+            self.folder = Some(format!("{folder}/ttnn/").into());
+        }
+        let is_runtime = INSTALLED.iter().any(|folder| file.contains(folder))
+            || self.folder.as_deref().is_some_and(|folder| file.starts_with(folder));
+        // SAFETY: as above.
+        let line = unsafe { python.line(frame.code, frame.at) };
+        let (file, function) = (self.text(pipeline, &file), self.text(pipeline, &function));
+        let site = Site { file, function, line, is_runtime };
+        add(&mut self.sites, key, site);
+        site
+    }
+}
+
+unsafe fn code_text(python: &Python, code: Object, at: usize) -> String {
+    // SAFETY: the caller gives a live code object.
+    let object = unsafe { read::<Object>(code, at) };
+    // SAFETY: null or an object that the code keeps alive.
+    unsafe { objects::text(python, object) }.unwrap_or_else(|| UNKNOWN.to_owned())
+}
+
+fn add<K: Eq + Hash, V>(table: &mut Table<K, V>, key: K, value: V) {
+    if table.len() >= MOST {
+        table.clear();
+    }
+    table.insert(key, value);
+}
+
+/// A short hash: the tables are small, and nobody means harm with the names of functions.
+#[derive(Default)]
+struct Fold(u64);
+
+impl Hasher for Fold {
+    fn finish(&self) -> u64 {
+        self.0 ^ self.0 >> 32
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for part in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            self.write_u64(u64::from_ne_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(word.into());
+    }
+
+    fn write_usize(&mut self, word: usize) {
+        self.write_u64(word as u64);
+    }
+}
