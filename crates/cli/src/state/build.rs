@@ -314,7 +314,10 @@ fn holder(told: &Told<'_>, snapshot: Snapshot<'_>, buffer: &Buffer) -> Holder {
         since_wall_ns: wall_ns(told.header, buffer.since.t_ns),
         class: buffer.class.name().into(),
         op: buffer.context.and_then(|id| contexts.op(id)).map(str::to_owned),
-        at: buffer.context.and_then(|id| contexts.line(id)).map(|site| format!("{}:{}", site.file, site.line)),
+        at: buffer
+            .context
+            .and_then(|id| contexts.line(id))
+            .map(|site| format!("{}:{}", site.file, site.line)),
     }
 }
 
