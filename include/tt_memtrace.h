@@ -16,7 +16,8 @@
 // counted as refused in the capture.
 //
 // Once an event has been recorded, all may be called from signal handlers, but for those that say that they allocate
-// memory. An event from a handler that interrupted the recording of another one is counted as refused.
+// memory; in a Python process that records stacks, only from those that cannot interrupt the interpreter. An event from
+// a handler that interrupted the recording of another one is counted as refused.
 
 #include <stdint.h>
 

@@ -6,8 +6,9 @@
 //! Values this version has no name for are recorded as given; a call that gives nothing to record, because its
 //! struct or name cannot be read, is counted as refused.
 //!
-//! In the steady state only what has to be remembered allocates memory: mesh devices, devices, new sets of cores.
-//! All else may be called from a signal handler, whatever that interrupted.
+//! In the steady state only what has to be remembered allocates memory: mesh devices, devices, new sets of cores; and
+//! in a Python process that records stacks, an event from a new line. All else may be called from a signal handler,
+//! whatever that interrupted, but for the interpreter of such a process, whose frames would be read half-made.
 
 mod given;
 pub mod types;

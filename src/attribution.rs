@@ -7,6 +7,7 @@
 //! Each event folds its frames into a key. A key that was seen before has its number in a table that takes no lock
 //! ([`known`]). Only a new one is resolved and defined ([`names`]).
 
+mod calls;
 mod codes;
 mod frames;
 mod known;

@@ -175,6 +175,16 @@ mod tests {
     }
 
     #[test]
+    fn a_server_is_wanted_by_1_or_its_path() {
+        for (value, server) in
+            [("", None), ("0", None), ("1", Some("1")), ("/run/x.sock", Some("/run/x.sock"))]
+        {
+            let (config, complaints) = read(&[("TT_MEMTRACE_SERVER", value)]);
+            assert_eq!((config.server, complaints), (server.map(Into::into), vec![]), "{value}");
+        }
+    }
+
+    #[test]
     fn under_run_a_misspelt_variable_was_named_already() {
         assert_eq!(read(&[("TT_MEMTRACE_OUTPT", "x"), ("TT_MEMTRACE_LIB", "/x.so")]).1, Vec::<String>::new());
     }

@@ -36,6 +36,13 @@ fn an_operation_is_the_one_that_the_programs_own_line_called() {
 }
 
 #[test]
+fn a_function_of_the_runtime_that_is_no_frame_is_named_by_its_call() {
+    in_each_python(|python| {
+        assert_eq!(tells_the_same(python, "functions.py"), 60 * 9 + 1);
+    });
+}
+
+#[test]
 fn a_test_has_its_id_in_every_phase_and_on_every_thread() {
     in_each_python(|python| {
         assert_eq!(tells_the_same(python, "tests.py"), 17);

@@ -22,7 +22,8 @@ const N_THREADS: u64 = 4;
 fn killed_at_random_moments_it_keeps_every_event_whose_call_had_returned() {
     let n_kills = std::env::var("KILLS").map_or(25, |n| n.parse::<u64>().unwrap());
     let (mut n_events, mut n_recovered, mut n_dropped, mut n_unfinished, mut n_before) = (0, 0, 0, 0, 0);
-    for kill in 0..n_kills {
+    let mut kill = 0;
+    while kill < n_kills {
         let death = Death::new();
         // Paced, as fast as it goes with and without a spill file, and with the smallest spool.
         let (pause, spill, spool) = [
@@ -38,9 +39,12 @@ fn killed_at_random_moments_it_keeps_every_event_whose_call_had_returned() {
         let outcome = death.run("0", pause, &["timer", &moment], &variables);
         assert_eq!((outcome.status.signal(), &*outcome.stderr), (Some(libc::SIGKILL), ""), "{moment} us");
         if death.is_before_the_first_event(&outcome) {
+            // It is killed again: a busy machine may not come to the first event for long.
             n_before += 1;
+            assert!(n_before < 100 * n_kills, "all are killed before the first event");
             continue;
         }
+        kill += 1;
         let account = death.account();
         n_events += account.n_present;
         n_recovered += account.recovery.recovered;
@@ -48,10 +52,10 @@ fn killed_at_random_moments_it_keeps_every_event_whose_call_had_returned() {
         n_unfinished += account.recovery.unfinished;
     }
     println!(
-        "{n_kills} kills, {n_before} of them before the first event, {n_events} events in captures, \
+        "{n_kills} kills, and {n_before} before the first event, {n_events} events in captures, \
          {n_recovered} of them from spools, {n_dropped} dropped, {n_unfinished} unfinished, 0 missing"
     );
-    assert!(n_before < n_kills / 2 && n_events > 0 && n_recovered > 0);
+    assert!(n_events > 0 && n_recovered > 0);
 }
 
 #[test]

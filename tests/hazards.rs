@@ -7,20 +7,17 @@ mod support;
 
 use long::{Long, recover};
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
 use support::{Bench, Capture, Outcome, find, library, program, skip};
 use tt_memtrace_wire::Ending;
 
 #[test]
 fn a_jump_out_of_the_start_of_the_recording_costs_its_own_thread_alone() {
     let bench = Bench::new();
-    let started = Instant::now();
     let outcome = bench.program("jumps.c").args(["first"]).run().quiet();
-    // Nobody waits for a start that never ends.
-    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
     assert_eq!((outcome.number("begun"), outcome.number("left")), (2, 1));
     // The thread that jumped is the one that ends the process: to us it is inside a call for ever, and its last
-    // words stay in the spool, from where whoever reads the capture takes them. The call that it left is counted.
+    // words stay in the spool, from where whoever reads the capture takes them. The call that it left is counted. The
+    // other thread's is recorded: it did not wait for a start that never ends, or it would have given up.
     let capture = bench.capture().complete();
     assert_eq!((capture.allocated(), capture.recovery.unwrap().dropped), (vec![1], 1));
 }

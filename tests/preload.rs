@@ -193,7 +193,7 @@ fn a_mark_is_in_the_file_when_flush_has_returned() {
 #[test]
 fn handlers_record_whatever_they_interrupt() {
     let bench = Bench::new();
-    let outcome = bench.program("handler.c").args(["2000"]).run().quiet();
+    let outcome = bench.program("handler.c").args(["500"]).run().quiet();
     let capture = bench.capture();
     let (dropped, n_lost) = capture.lost();
     let [produced, empty] = ["produced", "empty"].map(|name| u64::from(outcome.number(name)));

@@ -4,7 +4,7 @@
 
 use super::frames::{self, Frame, Walk};
 use super::python::{Object, Python, read};
-use super::{codes, known, objects, test};
+use super::{calls, codes, known, objects, test};
 use crate::pipeline::Pipeline;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher};
@@ -16,6 +16,8 @@ const MOST: usize = 1 << 15;
 const MOST_WALKS: usize = 4;
 /// What could not be read.
 const UNKNOWN: &str = "?";
+/// Where the runtime's own Python files are, if it is installed as a package.
+const INSTALLED: [&str; 2] = ["/site-packages/ttnn/", "/dist-packages/ttnn/"];
 /// The file in which operations are called.
 const OPERATIONS: &str = "/ttnn/decorators.py";
 
@@ -109,6 +111,7 @@ impl Names {
         }
         let sites = &mut sites[..walk.frames().len()];
         let op = self.operation(pipeline, python, walk.frames(), sites);
+        let op = op.or_else(|| self.function(pipeline, python, walk.frames(), sites));
         (Some(self.stack_number(pipeline, sites, walk.is_cut)), op)
     }
 
@@ -136,6 +139,20 @@ impl Names {
             }
         }
         op
+    }
+
+    /// The runtime's public function that the program's own line calls.
+    fn function(
+        &mut self,
+        pipeline: &Pipeline,
+        python: &Python,
+        frames: &[Frame],
+        sites: &[Site],
+    ) -> Option<u32> {
+        let (frame, _) = frames.iter().zip(sites).find(|(_, site)| !site.is_runtime)?;
+        // SAFETY: a frame of the calling thread.
+        let name = unsafe { calls::called(python, frame.code, frame.at) }?;
+        Some(self.text(pipeline, &name))
     }
 
     fn stack_number(&mut self, pipeline: &Pipeline, sites: &[Site], is_cut: bool) -> u32 {
@@ -202,12 +219,13 @@ impl Names {
             .map(|at| unsafe { code_text(python, frame.code, at) });
         if function.ends_with("__call__")
             && let Some(folder) = file.strip_suffix(OPERATIONS)
-            && frames::note_operation(frame.code)
         {
-            self.n_operations += 1;
+            let is_new = frames::note_operation(frame.code) || self.folder.is_none();
+            self.n_operations += u32::from(is_new);
             self.folder = Some(format!("{folder}/ttnn/").into());
         }
-        let is_runtime = self.folder.as_deref().is_some_and(|folder| file.starts_with(folder));
+        let is_runtime = INSTALLED.iter().any(|folder| file.contains(folder))
+            || self.folder.as_deref().is_some_and(|folder| file.starts_with(folder));
         // SAFETY: as above.
         let line = unsafe { python.line(frame.code, frame.at) };
         let (file, function) = (self.text(pipeline, &file), self.text(pipeline, &function));

@@ -4,6 +4,7 @@
 //! ttnn is made for, are known from their public headers (`Include/cpython/frameobject.h`, `code.h`, `pystate.h`,
 //! `internal/pycore_frame.h`, `pycore_dict.h`).
 
+use super::calls::{self, Instructions};
 use super::codes;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr;
@@ -33,6 +34,7 @@ pub struct Layout {
     pub ascii: usize,
     pub wide: usize,
     pub attributes: Attributes,
+    pub instructions: Instructions,
 }
 
 /// How a frame says where it is.
@@ -69,6 +71,7 @@ const LAYOUTS: [Layout; 2] = [
         ascii: 48,
         wide: 72,
         attributes: Attributes::Dict { type_dict_offset: 288 },
+        instructions: calls::OF_3_10,
     },
     Layout {
         version: b"3.12.",
@@ -85,6 +88,7 @@ const LAYOUTS: [Layout; 2] = [
         ascii: 40,
         wide: 56,
         attributes: Attributes::Managed { type_flags: 168, managed: 1 << 4, before: 24, type_keys: 880 },
+        instructions: calls::OF_3_12,
     },
 ];
 

@@ -22,7 +22,7 @@ int main(int argc, char **argv) {
         for (uintptr_t i = 0; i < n; i++) pthread_create(&threads[i], NULL, record, (void *)(first + i));
         for (uintptr_t i = 0; i < n; i++) pthread_join(threads[i], NULL);
         // What the threads left is taken away, so that the next ones find room.
-        if (tt_memtrace_flush && tt_memtrace_flush(20000) == 1) return 3;
+        if (tt_memtrace_flush && tt_memtrace_flush(100000) == 1) return 3;
     }
     return 0;
 }

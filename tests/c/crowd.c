@@ -29,5 +29,5 @@ int main(int argc, char **argv) {
         if (pthread_create(&threads[i], &attributes, record, (void *)i) != 0) return 3;
     for (unsigned i = 0; i < n_threads; i++) pthread_join(threads[i], NULL);
     free(threads);
-    return tt_memtrace_flush(60000) == 0 ? 0 : 4;
+    return tt_memtrace_flush(100000) == 0 ? 0 : 4;
 }

@@ -11,7 +11,7 @@ static void *record(void *thread) {
     (void)thread;
     while (!is_over) {
         for (uint64_t i = 0; i < 8; i++) allocate(1);
-        tt_memtrace_flush(1000);
+        tt_memtrace_flush(100000);
     }
     return NULL;
 }

@@ -4,7 +4,7 @@
 #define _GNU_SOURCE
 #include "events.h"
 #include <pthread.h>
-#include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -18,6 +18,7 @@ static char name[2000];
 
 static unsigned long n;
 static atomic_ulong n_taken;
+static sem_t has_returned;
 
 static void on_signal(int number) {
     (void)number;
@@ -38,19 +39,21 @@ static void on_signal(int number) {
     tt_memtrace_track_sweep(1);
     tt_memtrace_track_allocate(NULL);
     atomic_fetch_add(&n_taken, 1);
+    sem_post(&has_returned);
 }
 
 static void *interrupt(void *thread) {
     for (unsigned long i = 0; i < n; i++) {
         if (i % HANDLERS_PER_FLUSH == 0 && tt_memtrace_flush(PATIENCE_MS) != 0) abort();
         pthread_kill(*(pthread_t *)thread, SIGUSR1);
-        while (atomic_load(&n_taken) == i) sched_yield();
+        while (sem_wait(&has_returned) != 0) {}
     }
     return NULL;
 }
 
 int main(int argc, char **argv) {
     n = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
+    sem_init(&has_returned, 0, 0);
     struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGUSR1, &action, NULL);
     allocate(2); // the first event opens the capture

@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use tt_memtrace_wire::socket::LEGACY;
 
 /// Shows the device memory of ttnn and tt-metal programs: what is held on which chip, how much at peak, and
 /// what was left.
@@ -40,6 +41,10 @@ pub enum Verb {
         INSTANT is the name of a mark, the number of an event, seconds since the capture began (2.5 or 10s),\n\
         or `peak`: the moment at which some chip held most. A mark named like a number is mark:NAME.")]
     Snapshot(Snapshot),
+    /// Which call stacks hold how much memory at a given instant?
+    #[command(after_help = "Example: tt-memtrace tree --at peak run.jsonl\n\n\
+        INSTANT is that of `snapshot`. Without one: the moment at which some chip held most.")]
+    Tree(Tree),
     /// Who is where in L1, and how much room is left between circular buffers and buffers?
     #[command(after_help = "Example: tt-memtrace l1 --at peak run.jsonl\n\n\
         INSTANT is that of `snapshot`. Without one: the moment at which the room was least.")]
@@ -106,6 +111,9 @@ pub struct Run {
     /// Replace the captures of an earlier run
     #[arg(short, long)]
     pub force: bool,
+    /// Also tell the tracking server: that of this user, or the one at this socket
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "1")]
+    pub server: Option<PathBuf>,
     /// No summary at the end
     #[arg(short, long)]
     pub quiet: bool,
@@ -145,6 +153,10 @@ pub enum By {
     Chip,
     /// Memory types first.
     Type,
+    /// Operations, with what each allocated, held when most was held, and left.
+    Op,
+    /// Lines of Python, likewise.
+    Line,
     /// One table over all processes.
     Process,
 }
@@ -206,6 +218,26 @@ pub struct Snapshot {
     /// How many of the largest buffers to list, 0 for all
     #[arg(short, long, value_name = "N", default_value_t = 20)]
     pub num_largest: usize,
+    /// What is shown.
+    #[command(flatten)]
+    pub filters: Filters,
+    /// The captures.
+    #[command(flatten)]
+    pub captures: Captures,
+}
+
+/// Options of `tree`.
+#[derive(clap::Args)]
+pub struct Tree {
+    /// The instant [default: peak]
+    #[arg(long, value_name = "INSTANT")]
+    pub at: Option<String>,
+    /// A line per stack with its bytes, for flame graphs and speedscope
+    #[arg(long)]
+    pub folded: bool,
+    /// Also what holds less than half a percent
+    #[arg(long)]
+    pub all: bool,
     /// What is shown.
     #[command(flatten)]
     pub filters: Filters,
@@ -359,6 +391,12 @@ pub struct Serve {
     /// ADDR may be one that other hosts reach; whoever does can read the figures
     #[arg(long, requires = "metrics", help_heading = "Metrics")]
     pub metrics_public: bool,
+    /// Also serve runtimes, monitors and scripts that know only the earlier allocation server
+    #[arg(long, value_name = "PATH", num_args = 0..=1, default_missing_value = LEGACY)]
+    pub legacy: Option<PathBuf>,
+    /// Print what the earlier allocation server printed, for programs that read its log
+    #[arg(long)]
+    pub classic: bool,
     /// Print nothing
     #[arg(short, long)]
     pub quiet: bool,

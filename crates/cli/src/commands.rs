@@ -14,6 +14,7 @@ mod run;
 mod snapshot;
 mod stats;
 mod summary;
+mod tree;
 
 use crate::args::Verb;
 use std::io::{self, BufWriter, Write};
@@ -30,6 +31,7 @@ pub fn run(verb: Verb) -> anyhow::Result<u8> {
         Verb::Stats(stats) => stats::run(&stats, out),
         Verb::Leaks(leaks) => leaks::run(&leaks, out),
         Verb::Snapshot(snapshot) => snapshot::run(&snapshot, out),
+        Verb::Tree(tree) => tree::run(&tree, out),
         Verb::L1(l1) => l1::run(&l1, out),
         Verb::Check(check) => check::run(&check, out),
         Verb::Oom(oom) => oom::run(&oom, out),

@@ -33,6 +33,16 @@ impl<'a> Origin<'a> {
         Self { test: None, ..self }
     }
 
+    /// The operation's name.
+    pub fn op(&self) -> Option<&'a str> {
+        self.op
+    }
+
+    /// The program's own line.
+    pub fn line(&self) -> Option<CallSite<'a>> {
+        self.line
+    }
+
     /// Whether anything is known.
     pub fn is_known(&self) -> bool {
         *self != Self::default()
@@ -65,6 +75,10 @@ pub fn place(place: Place) -> String {
 
 /// The file's own name and the line.
 pub fn short(at: CallSite<'_>) -> String {
-    let file = at.file.rsplit('/').next().unwrap_or(at.file);
-    format!("{file}:{}", at.line)
+    short_of(at.file, at.line)
+}
+
+/// The same from a path.
+pub fn short_of(file: &str, line: u32) -> String {
+    format!("{}:{line}", file.rsplit('/').next().unwrap_or(file))
 }

@@ -64,10 +64,14 @@ impl Orphan {
     /// Completes its capture, or removes it if it has nothing to add to any. One line on what was done; the error
     /// says why it is kept: no recorded event is ever thrown away.
     pub fn clean(&self) -> Result<String, String> {
+        let spool = self.path.display();
+        if self.capture.as_deref().is_some_and(is_none) {
+            fs::remove_file(&self.path).map_err(|error| format!("cannot remove {spool}: {error}"))?;
+            return Ok(format!("removed {spool}: its process told a tracking server, and wrote no capture"));
+        }
         if let Some(text) = self.complete()? {
             return Ok(text);
         }
-        let spool = self.path.display();
         let Some(file) = own_file::open(&self.path)? else { return Ok(format!("{spool} is gone already")) };
         own_file::lock(&file, &self.path)?;
         if !own_file::is_at(&file, &self.path) {
@@ -116,12 +120,18 @@ fn n_events(file: &File) -> Result<u64, SpoolError> {
     Ok(spool.write_missing(&Vec::new(), &mut io::sink())?.n_events)
 }
 
+fn is_none(capture: &Path) -> bool {
+    capture.as_os_str().as_encoded_bytes() == Origin::NO_CAPTURE
+}
+
 /// The capture that a spool belongs to.
 pub fn capture_of(spool: &Path) -> Result<PathBuf, String> {
     let file = own_file::open(spool)?.ok_or("it is not there")?;
     let capture = open(&file).map_err(|error| format!("it {error}"))?.origin().capture;
     if capture.is_empty() {
         Err("it does not say which".into())
+    } else if capture == Origin::NO_CAPTURE {
+        Err("its process told a tracking server, and wrote none".into())
     } else {
         Ok(OsString::from_vec(capture).into())
     }

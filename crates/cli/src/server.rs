@@ -7,9 +7,12 @@ pub mod ask;
 mod board;
 mod client;
 mod frames;
+#[cfg(test)]
+mod fuzz;
 mod http;
 mod hub;
 mod kernels;
+mod legacy;
 mod listen;
 mod log;
 mod metrics;
@@ -18,11 +21,12 @@ mod picture;
 mod printer;
 mod process;
 mod requests;
-mod texts;
+pub mod texts;
 
 use crate::args::Serve;
 use crate::exit;
 use hub::{Hub, Observer};
+use legacy::Classic;
 use listen::{Door, Place};
 use log::Log;
 use metrics::Metrics;
@@ -30,6 +34,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use printer::Printer;
+use process::Protocol;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -49,9 +54,20 @@ pub fn run(args: &Serve) -> anyhow::Result<u8> {
     allow_many_files();
     let place = Place::choose(args.socket.as_deref(), args.group.as_deref());
     let socket = place.bind()?;
+    let legacy = args.legacy.as_deref().map(|path| Place::choose(Some(path), args.group.as_deref()));
+    let legacy = legacy.map(|place| place.bind()).transpose()?;
     let (printer, writer) = if args.quiet { (Printer::quiet(), None) } else { Printer::start() };
-    printer.print(format!("tt-memtrace {} listens at {}\n", env!("CARGO_PKG_VERSION"), place.path.display()));
-    let observer: Box<dyn Observer> = Box::new(Log::new(printer.clone()));
+    let shown = args
+        .legacy
+        .iter()
+        .fold(place.path.display().to_string(), |shown, legacy| format!("{shown} and {}", legacy.display()));
+    let observer: Box<dyn Observer> = if args.classic {
+        printer.print(legacy::started(&shown));
+        Box::new(Classic::new(printer.clone()))
+    } else {
+        printer.print(format!("tt-memtrace {} listens at {shown}\n", env!("CARGO_PKG_VERSION")));
+        Box::new(Log::new(printer.clone()))
+    };
     let hub = Arc::new(Hub::new(place.path.display().to_string(), observer));
     if let Some(address) = args.metrics {
         let metrics = Metrics { hub: Arc::clone(&hub), has_pids: args.metrics_pids };
@@ -64,15 +80,17 @@ pub fn run(args: &Serve) -> anyhow::Result<u8> {
     }
     let stop = Arc::new(move || drop((&stop).write_all(b"x")));
     let door = Arc::new(Door::new(Arc::clone(&hub), place.group.is_some(), stop));
-    socket.listener.set_nonblocking(true)?;
+    let mut listeners = vec![(&socket.listener, Protocol::Native)];
+    listeners.extend(legacy.iter().map(|socket| (&socket.listener, Protocol::Legacy)));
+    listeners.iter().try_for_each(|(listener, _)| listener.set_nonblocking(true))?;
     let mut looked = Instant::now();
     let mut ticked = looked;
     loop {
-        if wait(&socket.listener, &stopped)? {
+        if wait(&listeners, &stopped)? {
             let _ = stopped.read(&mut [0; 16])?;
             break;
         }
-        admit(&socket.listener, &door, &hub);
+        listeners.iter().for_each(|(listener, protocol)| admit(listener, *protocol, &door, &hub));
         if looked.elapsed() >= LOOK_EVERY {
             hub.look_after();
             looked = Instant::now();
@@ -82,29 +100,34 @@ pub fn run(args: &Serve) -> anyhow::Result<u8> {
             ticked = Instant::now();
         }
     }
-    drop(socket);
-    printer.log("ended");
+    drop((socket, legacy));
+    if args.classic {
+        printer.print(legacy::stopped(&hub));
+    } else {
+        printer.log("ended");
+    }
     printer.finish(writer);
     Ok(exit::OK)
 }
 
 /// Waits for a connection, no longer than until somebody is to be looked after. True if the server is to end.
-fn wait(listener: &UnixListener, stopped: &UnixStream) -> io::Result<bool> {
-    let mut wanted =
-        [PollFd::new(listener.as_fd(), PollFlags::POLLIN), PollFd::new(stopped.as_fd(), PollFlags::POLLIN)];
+fn wait(listeners: &[(&UnixListener, Protocol)], stopped: &UnixStream) -> io::Result<bool> {
+    let listeners = listeners.iter().map(|(listener, _)| listener.as_fd());
+    let wanted = std::iter::once(stopped.as_fd()).chain(listeners);
+    let mut wanted: Vec<PollFd<'_>> = wanted.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
     let timeout = PollTimeout::try_from(LOOK_EVERY).unwrap_or(PollTimeout::ZERO);
     match poll(&mut wanted, timeout) {
-        Ok(_) => Ok(wanted[1].any().unwrap_or(false)),
+        Ok(_) => Ok(wanted[0].any().unwrap_or(false)),
         Err(Errno::EINTR) => Ok(false),
         Err(error) => Err(error.into()),
     }
 }
 
 /// Takes in those who wait at the door.
-fn admit(listener: &UnixListener, door: &Arc<Door>, hub: &Hub) {
+fn admit(listener: &UnixListener, protocol: Protocol, door: &Arc<Door>, hub: &Hub) {
     for _ in 0..AT_ONCE {
         match listener.accept() {
-            Ok((stream, _)) => door.open(stream),
+            Ok((stream, _)) => door.open(stream, protocol),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
             Err(error) => {
                 // Out of descriptors or memory: those who wait go on waiting.

@@ -81,3 +81,61 @@ fn what_the_program_made_in_python_is_its_own_and_what_opens_a_device_is_not() {
     classes.sort_unstable();
     assert_eq!(classes, [(64, "system"), (128, "user"), (256, "user"), (512, "user")]);
 }
+
+#[test]
+fn the_tree_sums_what_each_line_and_all_below_it_hold() {
+    let bench = Bench::new();
+    bench.write("m.jsonl", sample());
+    let shown = bench.run(["tree", "m.jsonl"]).stdout;
+    let rows: Vec<&str> =
+        shown.lines().skip_while(|line| !line.contains("share")).skip(1).map(str::trim).collect();
+    assert_eq!(
+        rows[..5],
+        [
+            "200 B  77.5 %        2  Model.forward  model.py:12",
+            "200 B  77.5 %        2    ttnn.add  decorators.py:99",
+            "8 B   3.1 %        1  Model.forward  model.py:2",
+            "8 B   3.1 %        1    open_mesh_device  device.py:3",
+            "50 B  19.3 %        1  no Python stack",
+        ],
+        "{shown}"
+    );
+    let folded = bench.run(["tree", "--folded", "m.jsonl"]).stdout;
+    assert_eq!(
+        folded,
+        "Model.forward (model.py:12);ttnn.add (decorators.py:99) 200\n\
+         Model.forward (model.py:2);open_mesh_device (device.py:3) 8\n\
+         no Python stack 50\n"
+    );
+    let json: Value = serde_json::from_str(&bench.run(["tree", "--json", "m.jsonl"]).stdout).unwrap();
+    let stacks = json["processes"][0]["stacks"].as_array().unwrap();
+    let held: Vec<_> = stacks.iter().map(|stack| (stack["op"].as_str(), stack["bytes"].as_u64())).collect();
+    assert_eq!(held, [(Some("ttnn.add"), Some(200)), (None, Some(50)), (None, Some(8))]);
+    assert_eq!(stacks[0]["frames"][0]["function"], "Model.forward");
+}
+
+#[test]
+fn a_summary_by_operation_or_line_has_what_each_allocated_held_and_left() {
+    let bench = Bench::new();
+    bench.write("m.jsonl", sample());
+    let rows = |by| {
+        let shown = bench.run(["summary", "--by", by, "m.jsonl"]).stdout;
+        let rows = shown.lines().skip_while(|line| !line.contains("at peak")).skip(1).map(str::trim);
+        rows.take_while(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        rows("op"),
+        [
+            "200 B        2       2   200 B  200 B  ttnn.add",
+            "58 B        2       2    58 B   58 B  not known"
+        ]
+    );
+    assert_eq!(
+        rows("line"),
+        [
+            "200 B        2       2   200 B  200 B  model.py:12  Model.forward",
+            "50 B        1       1    50 B   50 B  not known",
+            "8 B        1       1     8 B    8 B  model.py:2  Model.forward",
+        ]
+    );
+}

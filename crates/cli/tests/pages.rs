@@ -103,6 +103,8 @@ fn every_output_for_programs_has_a_schema_that_holds_it() {
         ("snapshot-marks", vec!["snapshot", "--at-marks", "--json", "run.jsonl"]),
         ("stats", vec!["stats", "--json", "run.jsonl"]),
         ("check", vec!["check", "--json", "--no-leaks", "--peak-below", "total=1GiB", "run.jsonl"]),
+        ("summary-origins", vec!["summary", "--by", "line", "--json", "run.jsonl"]),
+        ("tree", vec!["tree", "--json", "run.jsonl"]),
         ("l1", vec!["l1", "--json", "run.jsonl"]),
         ("oom", vec!["oom", "--json", "run.jsonl"]),
         ("recover", vec!["recover", "--json", "run.jsonl"]),

@@ -214,3 +214,16 @@ fn the_doctor_looks_at_the_library_and_the_command() {
     assert_eq!(broken.code, 2);
     assert!(broken.stdout.contains("FAIL  loads"), "{}", broken.stdout);
 }
+
+#[test]
+fn the_command_is_told_which_server_to_tell_only_if_there_is_one() {
+    let bench = Bench::new();
+    let library = bench.library();
+    let echo = ["sh", "-c", "echo \"$TT_MEMTRACE_SERVER\""];
+    for (option, value) in
+        [(None, ""), (Some("--server"), "1"), (Some("--server=/run/x.sock"), "/run/x.sock")]
+    {
+        let words: Vec<&str> = ["-q"].into_iter().chain(option).chain(["--"]).chain(echo).collect();
+        assert_eq!(run(&bench, &library, &words).stdout.trim(), value, "{option:?}");
+    }
+}

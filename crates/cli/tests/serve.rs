@@ -126,7 +126,8 @@ fn a_process_that_lost_its_connection_keeps_what_it_holds_and_comes_back_as_the_
     let state = server.state_where("41 is cut off", |state| statuses(state) == [status(41, "disconnected")]);
     assert_eq!(dram(&state)[0], (1000, 1500, "exact".into()));
     // It went on without us: events 4 to 9 are in no figure but those of the present.
-    let mut fake = Fake::connect(&server, header(41));
+    let mut fake = Fake::hello(&server, header(41));
+    assert_eq!(fake.next().unwrap().0, Kind::Welcome);
     fake.state(9, 2, &[MESH.to_owned(), alloc(5, 8192, 300)]);
     fake.lines(&[alloc(10, 65536, 50)]);
     fake.acked(10);
@@ -478,4 +479,19 @@ fn a_log_that_nobody_reads_holds_nobody_up() {
     fake.acked(1);
     let _ = child.kill();
     let _ = child.wait();
+}
+
+#[test]
+fn a_dump_is_whole_however_long() {
+    let server = Server::start();
+    let mut fake = holding(&server, 181, 1000);
+    let lines: Vec<String> = (2..=5001).map(|n| alloc(n, 65536 * n, n)).collect();
+    fake.lines(&lines);
+    fake.acked(5001);
+    let dump: Value = serde_json::from_str(&server.ctl(&["dump", "--json"]).stdout).unwrap();
+    let sizes: Vec<u64> =
+        dump["buffers"].as_array().unwrap().iter().map(|b| b["size_bytes"].as_u64().unwrap()).collect();
+    assert_eq!(sizes.len(), 5001);
+    assert!(sizes.is_sorted_by(|a, b| a >= b));
+    assert!(server.ctl(&["dump"]).stdout.starts_with("5,001 buffers\n"));
 }

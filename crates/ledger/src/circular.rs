@@ -72,6 +72,17 @@ pub(crate) fn own_end(cb: &CbAlloc) -> Option<Address> {
     (!cb.globally_allocated).then(|| cb.address.saturating_add(cb.size_bytes))
 }
 
+/// Bytes of one core that a circular buffer takes itself.
+fn own_bytes(cb: &CbAlloc) -> u64 {
+    if cb.globally_allocated { 0 } else { cb.size_bytes }
+}
+
+fn take_bytes(laid_bytes: &mut FxHashMap<Place, u64>, cb: &CbAlloc, place: Place) {
+    if let Some(bytes) = laid_bytes.get_mut(&place) {
+        *bytes = bytes.saturating_sub(own_bytes(cb));
+    }
+}
+
 /// A program that announced circular buffers, or was launched, and is not known to be gone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Program {
@@ -125,6 +136,8 @@ pub struct Launch {
 pub(crate) struct CircularBuffers {
     programs: FxHashMap<Option<u64>, Program>,
     footprints: FxHashMap<Place, CircularFootprint>,
+    /// Bytes of one core of all that is laid out, place by place.
+    laid_bytes: FxHashMap<Place, u64>,
     launches: FxHashMap<Place, Launches>,
     cores: FxHashMap<u32, Vec<Range>>,
     /// How many sets of cores have a number that only we gave.
@@ -138,6 +151,8 @@ impl CircularBuffers {
 
     pub(crate) fn open(&mut self, cb: &CbAlloc, stamp: Stamp) {
         self.note_footprint(cb, stamp.into());
+        let bytes = self.laid_bytes.entry(cb.place).or_default();
+        *bytes = bytes.saturating_add(own_bytes(cb));
         let program = self.programs.entry(cb.program).or_default();
         program.announced_by.get_or_insert(stamp.tid);
         let mut known = program.laid.iter_mut().take(MOST_COMPARED);
@@ -163,8 +178,10 @@ impl CircularBuffers {
         mut ended: impl FnMut(&CbAlloc, Place),
     ) -> usize {
         let mut n_ended = 0;
+        let laid_bytes = &mut self.laid_bytes;
         let mut count = |cb: &CbAlloc, place| {
             n_ended += 1;
+            take_bytes(laid_bytes, cb, place);
             ended(cb, place);
         };
         if dealloc.program.is_none() {
@@ -209,12 +226,26 @@ impl CircularBuffers {
     pub(crate) fn leave(&mut self, place: Place) -> Vec<Program> {
         self.launches.remove(&place);
         let gone = self.programs.extract_if(|_, program| program.place() == Some(place));
-        gone.map(|(_, program)| program).collect()
+        let gone: Vec<Program> = gone.map(|(_, program)| program).collect();
+        for laid in gone.iter().flat_map(|program| &program.laid) {
+            laid.places.iter().for_each(|place| take_bytes(&mut self.laid_bytes, &laid.cb, *place));
+        }
+        gone
+    }
+
+    /// Bytes of one core of all circular buffers that are laid out on a place, as if none lay over another.
+    pub(crate) fn laid_bytes(&self, place: Place) -> u64 {
+        self.laid_bytes.get(&place).copied().unwrap_or(0)
     }
 
     pub(crate) fn last_launch(&self, place: Place) -> Option<Launch> {
         let launches = self.launches.get(&place)?;
         Some(Launch { program: launches.last, at: launches.at })
+    }
+
+    /// The places that ever had circular buffers.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + use<'_> {
+        self.laid_bytes.keys().copied()
     }
 
     /// Programs that were launched on the place and announced nothing, but are no longer known by number.

@@ -118,10 +118,9 @@ impl Contexts {
         let text = |number: Option<u32>| self.text_numbers.get(&number?).copied();
         let stack = context.stack.and_then(|number| self.stack_numbers.get(&number).copied());
         let (op, test) = (text(context.op), text(context.test));
-        let opens_device = op.is_none()
-            && self
-                .frames_of(stack)
-                .any(|site| self.is_runtime(site.file) && rules.opens_device(site.function));
+        let opens = |site: CallSite<'_>| self.is_runtime(site.file) && rules.opens_device(site.function);
+        let opens_device = op.and_then(|op| self.text(op)).is_some_and(|op| rules.opens_device(op))
+            || self.frames_of(stack).any(opens);
         let meaning = if opens_device { Meaning::OpensDevice } else { Meaning::Uses };
         let position = position(&mut self.contexts, Resolved { op, stack, test, meaning });
         self.context_numbers.insert(context.ctx, position);

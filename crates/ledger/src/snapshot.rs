@@ -8,7 +8,7 @@ use crate::l1::{self, L1Map};
 use crate::ledger::Ledger;
 use crate::tally::{ByClass, Gauge, Tally};
 use std::collections::BTreeMap;
-use tt_memtrace_wire::{Bank, BufferType, Mesh, Place, Range};
+use tt_memtrace_wire::{Address, Bank, BufferType, Mesh, Place, Range};
 
 /// The figures of one memory type.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,6 +172,31 @@ impl<'a> Snapshot<'a> {
         let mut residents: Vec<Resident> = self.ledger.circular.residents().collect();
         residents.sort_by_key(|cb| (cb.place, cb.program, cb.address, cb.cores));
         residents
+    }
+
+    /// Bytes of one core of all circular buffers that are laid out on a place, summed as if none lay over another. No
+    /// core holds that much: it is the figure of trackers that know nothing of programs.
+    pub fn circular_bytes(&self, place: Place) -> u64 {
+        self.ledger.circular.laid_bytes(place)
+    }
+
+    /// The places that ever had circular buffers, in no order.
+    pub fn circular_places(&self) -> impl Iterator<Item = Place> + use<'a> {
+        self.ledger.circular.places()
+    }
+
+    /// How many references there are to an address of a chip: live buffers and views of any place with that chip. One
+    /// of which nobody says who owns the memory counts as often as it was announced and not freed.
+    pub fn n_references_at(&self, chip: u32, buffer_type: BufferType, address: Address) -> u32 {
+        let Ledger { places, aliases, slots, .. } = self.ledger;
+        let here = places.places.iter().filter(|state| state.chips.binary_search(&chip).is_ok());
+        let owners = here.filter_map(|state| state.find_space(buffer_type));
+        let owners = owners.flat_map(|space| space.owners.at(address));
+        let views = aliases.at(buffer_type, address);
+        let views =
+            views.filter(|slot| slots.get(*slot).is_some_and(|view| places.has_chip(view.place(), chip)));
+        let references = owners.chain(views).filter_map(|slot| slots.get(slot)).map(Buffer::n_references);
+        references.fold(0, u32::saturating_add)
     }
 
     /// The rectangles of a set of cores.

@@ -236,6 +236,7 @@ fn the_sums_of_any_stream_agree_with_one_another() {
                 ledger.enter_child(Moment::default());
             }
             if source.random.one_in(4) {
+                check_circular(&ledger.snapshot());
                 check_sums(&ledger.snapshot());
             }
         }
@@ -347,6 +348,16 @@ fn check_peaks(tally: &Tally) {
     for gauge in [tally.bytes, tally.bank_bytes, tally.buffers].iter().chain(&tally.classes) {
         assert!(gauge.live <= gauge.peak, "{tally:?}");
     }
+}
+
+/// The running sums of circular buffers, against those that are laid out.
+fn check_circular(snapshot: &Snapshot<'_>) {
+    let mut sums: BTreeMap<Place, u64> = (0..6).map(|number| (Place::Chip(number), 0)).collect();
+    sums.extend((0..4).map(|number| (Place::Mesh(number), 0)));
+    for cb in snapshot.circular_buffers().iter().filter(|cb| !cb.globally_allocated) {
+        *sums.entry(cb.place).or_default() += cb.size_bytes;
+    }
+    sums.into_iter().for_each(|(place, sum)| assert_eq!(snapshot.circular_bytes(place), sum, "{place:?}"));
 }
 
 /// Logical bytes, bytes per bank, buffers.

@@ -197,9 +197,8 @@ impl Live {
             Event::PhaseBegin { .. } => self.begin(stamp, event),
             Event::OpEnd | Event::PhaseEnd => self.end_innermost(stamp, event),
             Event::Mark { .. } => self.note_use(stamp, event),
-            // No memory: what is loaded is evicted without a word, a trace's buffers are buffers, and what was refused holds
-            // nothing. Losses are told
-            // beside the state, as a sum. A server that was not there at a fork has no use for it.
+            // No memory: what is loaded is evicted without a word, a trace's buffers are buffers, and what was refused
+            // holds nothing. Losses are told beside the state, as a sum. A fork is of use to who was there.
             Event::KernelLoad(_)
             | Event::KernelUnload { .. }
             | Event::Trace { .. }

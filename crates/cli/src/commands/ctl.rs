@@ -4,7 +4,8 @@ use crate::args::{Ctl, CtlRequest};
 use crate::exit::{self, Usage};
 use crate::follow;
 use crate::json::{self, versioned};
-use crate::server::ask::Asker;
+use crate::server::{ask::Asker, texts};
+use crate::state::Holder;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 use std::io::Write;
@@ -21,7 +22,11 @@ pub fn run(args: &Ctl, out: &mut dyn Write) -> anyhow::Result<u8> {
     let mut asker = Asker::find(args.socket.as_deref())?;
     let request = request(wanted);
     asker.request(&request)?;
-    let answer = asker.answer()?;
+    let mut answer = asker.answer()?;
+    if answer["more"] == true {
+        let buffers = all_buffers(&mut asker, answer)?;
+        answer = json!({"text": texts::dump(&buffers), "buffers": buffers});
+    }
     if let CtlRequest::State { .. } = wanted {
         json::line(out, &answer["state"])?;
     } else if args.json {
@@ -39,6 +44,18 @@ pub fn run(args: &Ctl, out: &mut dyn Write) -> anyhow::Result<u8> {
         writeln!(out, "{}", text.trim_end())?;
     }
     Ok(exit::OK)
+}
+
+/// A dump comes in parts where it is long.
+fn all_buffers(asker: &mut Asker, mut part: Value) -> anyhow::Result<Vec<Holder>> {
+    let mut all = Vec::new();
+    loop {
+        all.extend(serde_json::from_value::<Vec<Holder>>(part["buffers"].take())?);
+        if part["more"] != true {
+            return Ok(all);
+        }
+        part = asker.answer()?;
+    }
 }
 
 fn request(of: &CtlRequest) -> Value {

@@ -4,6 +4,7 @@
 use crate::args::Doctor;
 use crate::look::{Tone, paint};
 use crate::orphans::{self, Orphan};
+use crate::server::ask::Asker;
 use crate::{exit, json, preload, render, variables};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, access};
@@ -58,6 +59,7 @@ pub fn run(args: &Doctor, out: &mut dyn Write) -> anyhow::Result<u8> {
     checks.push(shared_memory());
     checks.extend(orphaned_spools(args.clean));
     checks.push(output());
+    checks.extend(server());
     let python = args.command.first().filter(|word| is_python(word)).cloned();
     checks.extend(runtime(&python.unwrap_or_else(|| "python".into())));
     checks.extend(args.command.first().map(|program| command(program)));
@@ -192,6 +194,25 @@ fn output() -> Check {
             let text = format!("{}: {}", folder.display(), error.desc());
             Check::doubtful("output", text, "give run a writable -o PATH")
         }
+    }
+}
+
+/// Whether the tracking server answers; nothing if there is none and none is wanted.
+fn server() -> Option<Check> {
+    let name = "server";
+    let wanted = std::env::var_os(names::SERVER).filter(|value| !value.is_empty() && value != "0");
+    let path = wanted.as_ref().filter(|value| *value != "1").map(Path::new);
+    match (Asker::find(path), wanted.is_some()) {
+        (Ok(asker), true) => Some(Check::fine(name, format!("answers at {}", asker.path.display()))),
+        (Ok(asker), false) => {
+            let told = format!("told by programs with {}=1", names::SERVER);
+            Some(Check::fine(name, format!("answers at {}, {told}", asker.path.display())))
+        }
+        (Err(why), true) => {
+            let remedy = "recorded processes find it as soon as it is there";
+            Some(Check::doubtful(name, why.to_string(), remedy))
+        }
+        (Err(_), false) => None,
     }
 }
 

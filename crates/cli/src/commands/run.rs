@@ -45,6 +45,9 @@ pub fn run(args: &Run) -> anyhow::Result<u8> {
             if let Some(stacks) = stacks(args.stacks) {
                 command.env(names::STACKS, stacks);
             }
+            if let Some(server) = &args.server {
+                command.env(names::SERVER, server);
+            }
         }
         Err(why) => say(format_args!("{why}; the command runs unrecorded")),
     }

@@ -29,7 +29,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
 }
 
 /// Without an instant: to the end of the interval, or after the last event.
-fn replay_to(path: &Path, at: Option<&Instant>, selection: &Selection) -> anyhow::Result<Replay> {
+pub fn replay_to(path: &Path, at: Option<&Instant>, selection: &Selection) -> anyhow::Result<Replay> {
     let end = match at {
         Some(at) => instant::resolve(path, &[at])?[0],
         None => selection.interval.map_or(u64::MAX, |interval| interval.to),

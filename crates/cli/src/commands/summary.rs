@@ -1,5 +1,6 @@
 //! `summary`: one screen on where memory was held, how much, and when it was most.
 
+mod origins;
 mod peaks;
 mod pressure;
 mod processes;
@@ -25,6 +26,10 @@ use tt_memtrace_wire::{BufferType, Header};
 
 /// Reports on each capture.
 pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<u8> {
+    if matches!(args.by, By::Op | By::Line) {
+        let report = Report::new("summary-origins", &args.captures, &args.filters, None);
+        return origins::run(report, args.by, args.captures.verbose, out);
+    }
     let report = Report::new("summary", &args.captures, &args.filters, None);
     if args.by == By::Process && !args.captures.json {
         return processes::run(report, out);

@@ -131,10 +131,11 @@ impl Client<'_> {
                 let n = self.process.lock().n;
                 self.acknowledge(n);
             }
-            let is_readable =
-                self.process.info.peer.wait_readable(&self.stream).map_err(FramesError::from)?;
+            if !self.process.info.peer.wait_readable(&self.stream).map_err(FramesError::from)? {
+                return Ok(()); // The process is dead, and all it sent was received.
+            }
             match self.frames.fill(&mut self.stream) {
-                Ok(true) if is_readable => {}
+                Ok(true) => {}
                 // A connection that breaks off says nothing of what came before.
                 Ok(_) | Err(FramesError::Cut | FramesError::Io(_)) => return Ok(()),
                 Err(error) => return Err(error.into()),

@@ -2,6 +2,7 @@
 //! protocol it speaks: into that process's ledger, into the sums of the chips, and past the observer.
 
 use super::board::{Board, inherited};
+use super::legacy::Refused;
 use super::peer::Peer;
 use super::picture;
 use super::process::{AtFork, Process, ProcessInfo, ProcessState, Protocol, Retold, Status};
@@ -37,6 +38,16 @@ pub trait Observer: Send + Sync {
     fn ended(&self, process: &ProcessInfo, how: End, ledger: &Ledger);
     /// Something about the server itself, worth a line.
     fn say(&self, text: &str);
+    /// Something that a client of the earlier protocol sent is not taken.
+    fn refused(&self, who: &str, refused: &Refused) {
+        self.say(&format!("{who}: {refused}"));
+    }
+    /// A text that somebody asked to have printed here, with its last newline.
+    fn print(&self, text: String);
+    /// Whether it speaks as the earlier server did, so that answers shall, too.
+    fn is_classic(&self) -> bool {
+        false
+    }
     /// Called about once a second.
     fn tick(&self, hub: &Hub);
 }
@@ -48,6 +59,8 @@ pub enum End {
     Exited(Ending),
     /// It is gone and did not say so.
     Killed,
+    /// It is gone, and speaks a protocol in which nobody says so.
+    Unsaid,
     /// Nothing was heard of it any more, and it cannot be seen from here.
     Vanished,
 }
@@ -83,9 +96,9 @@ pub struct Counts {
 impl Counts {
     /// Adds those of a process.
     pub fn add(&mut self, of: &ProcessState) {
-        self.n_events += of.n_events;
-        self.n_dropped += of.n_dropped;
-        self.n_skipped += of.n_skipped;
+        self.n_events = self.n_events.saturating_add(of.n_events);
+        self.n_dropped = self.n_dropped.saturating_add(of.n_dropped);
+        self.n_skipped = self.n_skipped.saturating_add(of.n_skipped);
     }
 }
 
@@ -210,7 +223,7 @@ impl Hub {
         }
         drop(state);
         if is_known_dead {
-            self.end(process, End::Killed);
+            self.end(process, silent_end(process));
         }
     }
 
@@ -224,7 +237,7 @@ impl Hub {
             let since = Duration::from_nanos(wall_ns().saturating_sub(state.disconnected_wall_ns));
             drop(state);
             match process.info.peer.is_dead() {
-                Some(true) => self.end(&process, End::Killed),
+                Some(true) => self.end(&process, silent_end(&process)),
                 None if since > UNSEEN_PATIENCE => self.end(&process, End::Vanished),
                 _ => {}
             }
@@ -258,6 +271,7 @@ impl Hub {
                 state.ending = Some(ending);
                 (Status::Exited, Conclusion::Exit)
             }
+            End::Unsaid => (Status::Exited, Conclusion::Exit),
             End::Killed | End::Vanished => (Status::Killed, Conclusion::Death),
         };
         state.status = status;
@@ -318,6 +332,11 @@ impl Hub {
     }
 }
 
+/// How a process ended that did not say so.
+fn silent_end(process: &Process) -> End {
+    if process.info.protocol == Protocol::Legacy { End::Unsaid } else { End::Killed }
+}
+
 /// Lines of one process that are applied together. The sums of the chips follow when it is dropped.
 pub struct Batch<'a> {
     hub: &'a Hub,
@@ -341,23 +360,24 @@ impl Batch<'_> {
         let effect = state.ledger.apply(line);
         if let Line::Event(stamp, event) = line {
             state.n_events += 1;
-            state.n_skipped += stamp.n.saturating_sub(state.n.saturating_add(1));
+            state.n_skipped =
+                state.n_skipped.saturating_add(stamp.n.saturating_sub(state.n.saturating_add(1)));
             state.n = state.n.max(stamp.n);
             match event {
                 Event::Fork { token } => state.note_fork(*token),
                 Event::KernelLoad(kernel) => state.kernels.load(*stamp, kernel),
-                Event::KernelUnload { place, program } => state.kernels.unload(*place, *program),
+                Event::KernelUnload { place, program } => drop(state.kernels.unload(*place, *program)),
                 Event::Lost(lost) => state.n_dropped = state.n_dropped.saturating_add(lost.dropped),
                 _ => {}
-            }
-            if matches!(effect, Effect::Swept(_)) {
-                state.ledger.forget_survivors();
             }
             if may_end_inherited(&effect) {
                 state.inherited_share = None;
             }
         }
         self.hub.observer.line(&self.process.info, line, &effect, &state.ledger);
+        if matches!(effect, Effect::Swept(_)) {
+            state.ledger.forget_survivors();
+        }
     }
 
     /// A line that this version cannot read is passed over; the first one is noted.

@@ -52,11 +52,12 @@ impl Kernels {
         loaded.at = at;
     }
 
-    /// Those of one program, or of all, were unloaded.
-    pub fn unload(&mut self, place: Place, program: Option<u64>) {
-        let is_meant =
-            |(at, of, _): &(Place, Option<u64>, u32)| *at == place && (program.is_none() || *of == program);
-        self.0.retain(|key, _| !is_meant(key));
+    /// Those of one program, or of all, were unloaded. Gives them.
+    pub fn unload(&mut self, place: Place, program: Option<u64>) -> Vec<Loaded> {
+        let last = program.or(Some(u64::MAX));
+        let range = (place, program, 0)..=(place, last, u32::MAX);
+        let keys: Vec<_> = self.0.range(range).map(|(key, _)| *key).collect();
+        keys.iter().filter_map(|key| self.0.remove(key)).collect()
     }
 
     /// What is loaded, by place and program.

@@ -3,7 +3,9 @@
 use super::client::{self, refuse};
 use super::frames::{Frames, FramesError};
 use super::hub::Hub;
+use super::legacy::Legacy;
 use super::peer::Peer;
+use super::process::Protocol;
 use super::requests;
 use crate::exit::{self, Usage};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -205,6 +207,7 @@ pub struct Door {
     is_for_group: bool,
     stop: Arc<dyn Fn() + Send + Sync>,
     connected: Mutex<HashMap<Option<u32>, usize>>,
+    legacy: Legacy,
 }
 
 /// Counts a connection while it lasts.
@@ -216,23 +219,26 @@ struct Seat {
 impl Door {
     /// Nobody is connected yet; `stop` ends the server.
     pub fn new(hub: Arc<Hub>, is_for_group: bool, stop: Arc<dyn Fn() + Send + Sync>) -> Self {
-        Self { hub, is_for_group, stop, connected: Mutex::default() }
+        let legacy = Legacy::new(Arc::clone(&hub));
+        Self { hub, is_for_group, stop, connected: Mutex::default(), legacy }
     }
 
     /// Serves a new connection in a thread of its own.
-    pub fn open(self: &Arc<Self>, stream: UnixStream) {
+    pub fn open(self: &Arc<Self>, stream: UnixStream, protocol: Protocol) {
         let Ok(peer) = Peer::of(&stream) else { return };
         let seat = match self.admit(&peer) {
             Ok(seat) => seat,
             Err(why) => {
-                refuse(&stream, &why);
+                if protocol == Protocol::Native {
+                    refuse(&stream, &why);
+                }
                 return self.hub.observer.say(&format!("refused {}: {why}", shown(&peer)));
             }
         };
         let thread = std::thread::Builder::new().stack_size(STACK_BYTES);
         let served = thread.spawn(move || {
             let door = Arc::clone(&seat.door);
-            door.serve(stream, Arc::new(peer));
+            door.serve(stream, Arc::new(peer), protocol);
             drop(seat);
         });
         if let Err(error) = served {
@@ -255,8 +261,16 @@ impl Door {
         Ok(Seat { door: Arc::clone(self), pid: peer.pid })
     }
 
+    /// Serves a connection until it ends.
+    pub fn serve(&self, stream: UnixStream, peer: Arc<Peer>, protocol: Protocol) {
+        match protocol {
+            Protocol::Native => self.serve_native(stream, peer),
+            Protocol::Legacy => self.legacy.serve(stream, peer),
+        }
+    }
+
     /// The hello, and then by the role that it names.
-    fn serve(&self, mut stream: UnixStream, peer: Arc<Peer>) {
+    fn serve_native(&self, mut stream: UnixStream, peer: Arc<Peer>) {
         let mut frames = Frames::new();
         let refused = match self.greet(&mut stream, &mut frames, &peer) {
             Ok(Some(header)) => return client::serve(&self.hub, stream, frames, peer, header),

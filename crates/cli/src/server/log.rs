@@ -13,7 +13,7 @@ use tt_memtrace_wire::{BufferType, Ending, Header, Line};
 /// How often it says where things stand.
 const SUMMARY: Duration = Duration::from_secs(60);
 /// So many lines of one kind a second; the rest is counted.
-const PER_SECOND: u64 = 5;
+const PER_SECOND: u64 = 20;
 
 /// Prints the log.
 pub struct Log {
@@ -124,6 +124,8 @@ impl Observer for Log {
             End::Exited(Ending::Exit) => format!("exited, still holding {held}"),
             End::Exited(Ending::ImmediateExit) => format!("exited by _exit, still holding {held}"),
             End::Exited(Ending::Stopped) => "stopped recording".into(),
+            End::Unsaid if n == 0 => "ended".into(),
+            End::Unsaid => format!("ended: {n_orphaned} removed ({held})"),
             End::Killed if n == 0 => "was killed, holding nothing".into(),
             End::Killed => format!("was killed: {n_orphaned} removed ({held})"),
             End::Vanished => format!("was not heard of any more: {n_orphaned} removed ({held})"),
@@ -135,6 +137,10 @@ impl Observer for Log {
         if self.may_say(|told| &mut told.n_says) {
             self.printer.log(text);
         }
+    }
+
+    fn print(&self, text: String) {
+        self.printer.print(text);
     }
 
     fn tick(&self, hub: &Hub) {

@@ -255,8 +255,8 @@ impl ProcessState {
         }
         self.ledger = ledger;
         self.inherited_share = None;
-        self.n_skipped += n.saturating_sub(self.n);
-        self.n = n;
+        self.n_skipped = self.n_skipped.saturating_add(n.saturating_sub(self.n));
+        self.n = self.n.max(n);
         self.n_dropped = n_dropped;
         true
     }

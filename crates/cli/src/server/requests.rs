@@ -2,7 +2,7 @@
 
 use super::frames::Frames;
 use super::hub::Hub;
-use super::{client, picture, texts};
+use super::{client, legacy, picture, texts};
 use crate::state::Holder;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::{Value, json};
@@ -16,12 +16,16 @@ use tt_memtrace_wire::frame::{self, Kind, MAX_PAYLOAD};
 const KNOWN: [&str; 8] = ["state", "follow", "dump", "stats", "kernels", "mark", "baseline", "shutdown"];
 /// So many of the largest buffers are told if nobody says how many.
 const TOP: usize = 20;
+/// So many buffers are in one answer, with all their chips.
+const PART: usize = 1000;
 /// A viewer is told no more often.
 const SHORTEST: Duration = Duration::from_millis(20);
 
 /// What comes after an answer.
 enum Next {
     Request,
+    /// The rest of an answer that no frame can hold.
+    More(Vec<Value>),
     /// The state again and again.
     Follow {
         every: Duration,
@@ -64,6 +68,7 @@ fn answer_all(
         };
         send(stream, &answer)?;
         match (next, stop) {
+            (Next::More(parts), _) => parts.iter().try_for_each(|part| send(stream, part))?,
             (Next::Follow { every, top }, _) => follow(hub, stream, every, top)?,
             (Next::Stop, Some(stop)) => stop(),
             (Next::Request | Next::Stop, _) => {}
@@ -73,6 +78,7 @@ fn answer_all(
 
 fn answer(hub: &Hub, request: &Value, may_stop: bool) -> (Value, Next) {
     let top = number(request, "top").unwrap_or(TOP);
+    let is_classic = hub.observer.is_classic();
     let state = || json!({"ok": true, "state": picture::state(hub, top)});
     let answer = match request["request"].as_str().unwrap_or_default() {
         "state" => state(),
@@ -83,20 +89,17 @@ fn answer(hub: &Hub, request: &Value, may_stop: bool) -> (Value, Next) {
         }
         "dump" => {
             let device = number(request, "device").and_then(|device| u32::try_from(device).ok());
-            let buffers: Vec<Holder> = picture::state(hub, usize::MAX)
-                .holders
-                .into_iter()
-                .filter(|holder| device.is_none_or(|device| holder.chips.contains(&device)))
-                .collect();
-            json!({"ok": true, "text": texts::dump(&buffers), "buffers": buffers})
+            return dump(hub, device, is_classic);
         }
         "stats" => {
             let state = picture::state(hub, top);
-            json!({"ok": true, "text": texts::stats(&state), "state": state})
+            let text = if is_classic { legacy::statistics(hub) } else { texts::stats(&state) };
+            json!({"ok": true, "text": text, "state": state})
         }
         "kernels" => {
             let kernels = picture::kernels(hub);
-            json!({"ok": true, "text": texts::kernels(&kernels), "kernels": kernels})
+            let text = if is_classic { legacy::dump_kernels(hub) } else { texts::kernels(&kernels) };
+            json!({"ok": true, "text": text, "kernels": kernels})
         }
         "mark" => match request["name"].as_str().filter(|name| !name.is_empty()) {
             Some(name) => {
@@ -121,6 +124,22 @@ fn answer(hub: &Hub, request: &Value, may_stop: bool) -> (Value, Next) {
         other => failure(&format!("unknown request {other:?}, known are: {}", KNOWN.join(", "))),
     };
     (answer, Next::Request)
+}
+
+/// All live buffers, or those on one chip: in one answer with a text, or in several that say so.
+fn dump(hub: &Hub, device: Option<u32>, is_classic: bool) -> (Value, Next) {
+    let mut buffers = picture::state(hub, usize::MAX).holders;
+    buffers.retain(|holder| device.is_none_or(|device| holder.chips.contains(&device)));
+    if buffers.len() <= PART {
+        let text = if is_classic { legacy::dump_remaining(hub, device) } else { texts::dump(&buffers) };
+        return (json!({"ok": true, "text": text, "buffers": buffers}), Next::Request);
+    }
+    let n_parts = buffers.len().div_ceil(PART);
+    let part =
+        |(i, buffers): (usize, &[Holder])| json!({"ok": true, "more": i + 1 < n_parts, "buffers": buffers});
+    let mut parts = buffers.chunks(PART).enumerate().map(part);
+    let first = parts.next().unwrap_or_default();
+    (first, Next::More(parts.collect()))
 }
 
 fn number(request: &Value, field: &str) -> Option<usize> {
@@ -150,9 +169,7 @@ fn says_more_within(stream: &UnixStream, time: Duration) -> bool {
 fn send(stream: &mut UnixStream, answer: &Value) -> io::Result<()> {
     let mut text = answer.to_string();
     if text.len() > MAX_PAYLOAD {
-        text =
-            failure(&format!("the answer has {} bytes, ask for fewer buffers (--top, --device)", text.len()))
-                .to_string();
+        text = failure(&format!("the answer has {} bytes, ask for fewer buffers", text.len())).to_string();
     }
     let mut bytes = Vec::with_capacity(text.len() + 8);
     frame::put(Kind::Answer, text.as_bytes(), &mut bytes);
