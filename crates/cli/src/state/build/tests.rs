@@ -136,3 +136,19 @@ fn a_state_comes_back_from_json_and_large_numbers_are_strings() {
     assert!(text.contains(r#""size_bytes":"18446744073709551615""#) && text.contains(r#""size_bytes":300"#));
     assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
 }
+
+#[test]
+fn a_holder_names_its_operation_and_the_line_of_the_program() {
+    let definitions = [
+        r#"{"kind":"text","text":1,"value":"/home/u/model.py"}"#,
+        r#"{"kind":"text","text":2,"value":"ttnn.add"}"#,
+        r#"{"kind":"stack","stack":1,"frames":[[1,2,17]],"is_cut":false}"#,
+        r#"{"kind":"context","ctx":1,"op":2,"stack":1,"test":null}"#,
+    ];
+    let mut lines = definitions.map(str::to_owned).to_vec();
+    lines.push(alloc(1, "DRAM", 0, 300).replacen("\"tid\":1", "\"tid\":1,\"ctx\":1", 1));
+    let (header, ledger) = (header(1), ledger(&lines));
+    let state = state(&[told(1, &header, &ledger)]);
+    let (op, at) = (state.holders[0].op.as_deref(), state.holders[0].at.as_deref());
+    assert_eq!((op, at), (Some("ttnn.add"), Some("/home/u/model.py:17")));
+}
