@@ -37,31 +37,23 @@ pub enum Wanted {
 /// The refusals of a capture that the selection keeps. A capture without any recorded clash may still show one: of
 /// circular buffers, whose sizes are known.
 pub fn find(path: &Path, selection: &Selection, wanted: Wanted) -> anyhow::Result<Vec<Found>> {
-    let mut found = recorded(path)?;
+    let (mut found, mut meshes) = (Vec::new(), Ledger::new());
+    let mut capture = Capture::open(path)?;
+    while let Some(line) = capture.next_of_kind(&["mesh", "failure"])? {
+        if let Line::Event(stamp, Event::Failure(failure)) = line {
+            found.push(Found { stamp, failure, is_derived: false });
+        } else {
+            let _ = meshes.apply(&line);
+        }
+    }
     if found.is_empty() {
         found = derived(path)?;
-    }
-    let mut meshes = Ledger::new();
-    let mut capture = Capture::open(path)?;
-    while let Some(line) = capture.next_of_kind(&["mesh"])? {
-        let _ = meshes.apply(&line);
     }
     let snapshot = meshes.snapshot();
     found.retain(|found| {
         let is_wanted = wanted == Wanted::Any || matches!(found.failure, Failure::Clash(_));
         is_wanted && selection.has_event(found.stamp.n) && selection.has_failure(&found.failure, snapshot)
     });
-    Ok(found)
-}
-
-/// The refusals that were recorded.
-fn recorded(path: &Path) -> anyhow::Result<Vec<Found>> {
-    let (mut capture, mut found) = (Capture::open(path)?, Vec::new());
-    while let Some(line) = capture.next_of_kind(&["failure"])? {
-        if let Line::Event(stamp, Event::Failure(failure)) = line {
-            found.push(Found { stamp, failure, is_derived: false });
-        }
-    }
     Ok(found)
 }
 
