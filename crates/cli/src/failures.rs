@@ -136,8 +136,8 @@ pub struct Refused {
     pub growth: Vec<(Moment, u64)>,
     /// When the program that was refused ran in the least room; the last time of that.
     pub ran: Option<Ran>,
-    /// The last launch of another program on that place.
-    pub launch_before: Option<Launch>,
+    /// The last launch of another program on that place, and the number of its context.
+    pub launch_before: Option<(Launch, u32)>,
     /// The marks before it, and where they are.
     marks: Vec<(u64, String)>,
 }
@@ -194,7 +194,7 @@ struct History {
     program: Option<u64>,
     growth: Samples,
     ran: Option<Ran>,
-    launch_before: Option<Launch>,
+    launch_before: Option<(Launch, u32)>,
     marks: Vec<(u64, String)>,
     /// A launch of the program that may still turn out to be refused, and its thread.
     launched: Option<(Ran, u32)>,
@@ -232,7 +232,7 @@ impl History {
             && *on == place
             && Some(*program) != refused
         {
-            self.launch_before = Some(Launch { program: *program, at: stamp.into() });
+            self.launch_before = Some((Launch { program: *program, at: stamp.into() }, stamp.ctx));
         }
         let Some(program) = refused else { return };
         if let Some((ran, tid)) = self.launched

@@ -48,6 +48,19 @@ impl<'a> Origin<'a> {
         *self != Self::default()
     }
 
+    /// The test.
+    pub fn test(&self) -> Option<&'a str> {
+        self.test
+    }
+
+    /// In words: `ttnn.add at model.py:31 in test_add`.
+    pub fn words(&self) -> Option<String> {
+        let line = self.line.map(|at| format!("at {}", short(at)));
+        let test = self.test.map(|test| format!("in {}", without_folders(test)));
+        let words: Vec<String> = self.op.map(str::to_owned).into_iter().chain(line).chain(test).collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+
     /// For programs: three fields of a row.
     pub fn json(&self) -> Value {
         let line = self.line.map(|at| json!({"file": at.file, "line": at.line, "function": at.function}));
@@ -70,6 +83,14 @@ pub fn place(place: Place) -> String {
     match place {
         Place::Mesh(mesh_id) => format!("mesh {mesh_id}"),
         Place::Chip(chip) => format!("chip {chip}"),
+    }
+}
+
+/// A test without the folders of its file.
+pub fn without_folders(test: &str) -> String {
+    match test.split_once("::") {
+        Some((file, name)) => format!("{}::{name}", file.rsplit('/').next().unwrap_or(file)),
+        None => test.to_owned(),
     }
 }
 
