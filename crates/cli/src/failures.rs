@@ -195,6 +195,8 @@ struct History {
     growth: Samples,
     ran: Option<Ran>,
     launch_before: Option<(Launch, u32)>,
+    /// The one before that.
+    earlier: Option<(Launch, u32)>,
     marks: Vec<(u64, String)>,
     /// A launch of the program that may still turn out to be refused, and its thread.
     launched: Option<(Ran, u32)>,
@@ -208,7 +210,16 @@ impl History {
             None => (None, None),
         };
         let growth = Samples::default();
-        Self { memory, program, growth, ran: None, launch_before: None, marks: Vec::new(), launched: None }
+        Self {
+            memory,
+            program,
+            growth,
+            ran: None,
+            launch_before: None,
+            earlier: None,
+            marks: Vec::new(),
+            launched: None,
+        }
     }
 
     fn note(&mut self, stamp: Stamp, event: &Event, snapshot: Snapshot<'_>) {
@@ -232,7 +243,14 @@ impl History {
             && *on == place
             && Some(*program) != refused
         {
+            self.earlier = self.launch_before;
             self.launch_before = Some((Launch { program: *program, at: stamp.into() }, stamp.ctx));
+        }
+        // One that was refused itself did not run.
+        if let Event::Failure(Failure::Clash(clash)) = event
+            && clash.program == self.launch_before.map(|(launch, _)| launch.program)
+        {
+            self.launch_before = self.earlier.take();
         }
         let Some(program) = refused else { return };
         if let Some((ran, tid)) = self.launched
