@@ -19,10 +19,10 @@ CASES = {
     "l1_clash_add": ("ttnn.add", "ttnn.add(", "blocks = "),
     "l1_clash_matmul": ("ttnn.matmul", "ttnn.matmul(", "blocks = "),
     "slow_leak": ("ttnn.add", "ttnn.add(", "left.append("),
-    "test_leak_across_tests": ("ttnn.add", "ttnn.add(", "kept.extend("),
+    "test_leak": ("ttnn.add", "ttnn.add(", "kept.extend("),
 }
 ALLOCATIONS = {"dram_exhausted": "exhausted", "dram_fragmented": "fragmented"}
-CLASHES = ["l1_clash_add", "l1_clash_matmul", "slow_leak", "test_leak_across_tests"]
+CLASHES = ["l1_clash_add", "l1_clash_matmul", "slow_leak", "test_leak"]
 HAS_DATAFLOW = tuple(map(int, version("ttnn").split(".")[:2])) >= (0, 80)
 
 
@@ -125,11 +125,11 @@ def test_the_leak_of_64_bytes_is_seen_to_grow(tmp_path, board):
 
 
 def test_a_later_test_fails_for_what_an_earlier_one_kept(tmp_path):
-    result, failure = explained("test_leak_across_tests", tmp_path, "N150")
+    result, failure = explained("test_leak", tmp_path, "N150")
     tests = {buffer["test"] for buffer in failure["clash"]["blocking"]}
     assert [test.rsplit("::", 1)[1] for test in tests] == ["test_cache_fills"]
     assert failure["test"].endswith("::test_add")
-    assert "made in test_leak_across_tests.py::test_cache_fills" in result.stderr
+    assert "made in test_leak.py::test_cache_fills" in result.stderr
 
 
 def masked(text):
