@@ -29,11 +29,15 @@ def open_mesh():
 
 
 def pages(mesh, n, where):
-    """A tensor that takes `n` pages in each bank."""
+    """For `ttnn.empty`: a tensor that takes `n` pages in each bank."""
     n_banks = ttnn.get_memory_view(mesh, where).num_banks
-    memory = ttnn.MemoryConfig(buffer_type=where)
-    shape = (1, 1, 32, 32 * n * n_banks)
-    return ttnn.empty(shape, dtype=ttnn.bfloat16, layout=ttnn.TILE_LAYOUT, device=mesh, memory_config=memory)
+    return {
+        "shape": (1, 1, 32, 32 * n * n_banks),
+        "dtype": ttnn.bfloat16,
+        "layout": ttnn.TILE_LAYOUT,
+        "device": mesh,
+        "memory_config": ttnn.MemoryConfig(buffer_type=where),
+    }
 
 
 def free_pages(mesh, where):

@@ -7,9 +7,9 @@ ROW = {"dtype": ttnn.bfloat16, "layout": ttnn.ROW_MAJOR_LAYOUT, "memory_config":
 
 mesh = open_mesh()
 n_cores = ttnn.get_memory_view(mesh, L1).num_banks
-a = pages(mesh, 1, DRAM)
+a = ttnn.empty(**pages(mesh, 1, DRAM))
 needed = 3 * 2  # pages: an addition has three circular buffers of two
-reserved = pages(mesh, free_pages(mesh, L1) - needed - 1, L1)
+reserved = ttnn.empty(**pages(mesh, free_pages(mesh, L1) - needed - 1, L1))
 left = []
 for step in range(2 * PAGE // 64):
     mark("step")

@@ -12,8 +12,17 @@ from test_tracker import REPO, TT_MEMTRACE, captures, on_board, report
 
 GALLERY = REPO / "docs" / "gallery"
 BOARDS = ["N150", "T3K", "P150"]
+# What refuses, and the lines that ask for too much and that made what is in the way.
+CASES = {
+    "dram_exhausted": ("ttnn.empty", "activation = ", "cache = "),
+    "dram_fragmented": ("ttnn.empty", "activation = ", "lookup = "),
+    "l1_clash_add": ("ttnn.add", "ttnn.add(", "blocks = "),
+    "l1_clash_matmul": ("ttnn.matmul", "ttnn.matmul(", "blocks = "),
+    "slow_leak": ("ttnn.add", "ttnn.add(", "left.append("),
+    "test_leak": ("ttnn.add", "ttnn.add(", "kept.extend("),
+}
 ALLOCATIONS = {"dram_exhausted": "exhausted", "dram_fragmented": "fragmented"}
-CLASHES = ["l1_clash_add", "l1_clash_matmul", "slow_leak", "test_leak_across_tests"]
+CLASHES = ["l1_clash_add", "l1_clash_matmul", "slow_leak", "test_leak"]
 HAS_DATAFLOW = tuple(map(int, version("ttnn").split(".")[:2])) >= (0, 80)
 
 
@@ -34,6 +43,20 @@ def explained(name, cwd, board):
     assert result.returncode == 1, result.stderr
     (process,) = report("oom", cwd / "captures")["processes"]
     return result, process["failure"]
+
+
+def last_line(name, needle):
+    """Where the program has it: the last line, as an operation may be tried twice."""
+    lines = (GALLERY / f"{name}.py").read_text().splitlines()
+    return [number for number, line in enumerate(lines, 1) if needle in line][-1]
+
+
+def check_names(name, failure, in_the_way):
+    """The operation and the line that asked, and those that made what is in the way."""
+    op, asks, makes = CASES[name]
+    assert (failure["op"], failure["where"]["line"]) == (op, last_line(name, asks))
+    assert {(of["op"], of["where"]["line"]) for of in in_the_way} == {("ttnn.empty", last_line(name, makes))}
+    assert {of["where"]["file"] for of in [failure, *in_the_way]} == {str(GALLERY / f"{name}.py")}
 
 
 def runs(name, cwd, board, n_to_free):
@@ -57,6 +80,7 @@ def test_a_refused_allocation_fits_without_as_many_blocks_as_it_is_short(tmp_pat
     per_bank, free, largest = map(int, told.groups())
     memory = allocation["memory"]
     assert (allocation["per_bank_bytes"], memory["free_bytes"], memory["largest_hole_bytes"]) == (per_bank, free, largest)
+    check_names(name, failure, allocation["least"]["buffers"])
     n = blocks(allocation["short_bytes"], 2048)
     assert n > 1 and len(allocation["least"]["buffers"]) == n
     assert runs(name, tmp_path, board, n)
@@ -78,6 +102,7 @@ def test_a_clash_is_gone_without_as_many_blocks_as_it_is_short(tmp_path, name, b
     block = clash["blocking"][0]["bank_bytes"]
     n = blocks(end - lowest, block)
     assert (failure["is_derived"], clash["lowest_address"]) == (False, lowest)
+    check_names(name, failure, clash["blocking"])
     if name == "l1_clash_matmul" and HAS_DATAFLOW:
         assert (failure["failure"], clash["basis"]) == ("dataflow_buffer_clash", "upper_bound")
         assert clash["region_end"] >= end and len(clash["blocking"]) == 40
@@ -100,9 +125,11 @@ def test_the_leak_of_64_bytes_is_seen_to_grow(tmp_path, board):
 
 
 def test_a_later_test_fails_for_what_an_earlier_one_kept(tmp_path):
-    result, failure = explained("test_leak_across_tests", tmp_path, "N150")
-    assert {buffer["mark"] for buffer in failure["clash"]["blocking"]} == {"test_cache_fills"}
-    assert "made after mark test_cache_fills" in result.stderr
+    result, failure = explained("test_leak", tmp_path, "N150")
+    tests = {buffer["test"] for buffer in failure["clash"]["blocking"]}
+    assert [test.rsplit("::", 1)[1] for test in tests] == ["test_cache_fills"]
+    assert failure["test"].endswith("::test_add")
+    assert "made in test_leak.py::test_cache_fills" in result.stderr
 
 
 def masked(text):

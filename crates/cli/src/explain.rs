@@ -4,6 +4,7 @@ pub mod json;
 pub mod text;
 
 use crate::failures::{Found, Ran, Refused};
+use crate::origin::Origin;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use tt_memtrace_ledger::{
@@ -17,8 +18,10 @@ pub struct Explanation<'a> {
     pub found: &'a Found,
     /// The ledger at that moment.
     pub snapshot: Snapshot<'a>,
-    /// What was launched last on that mesh before, another program than the refused one.
-    pub last_launch: Option<Launch>,
+    /// Who asked for it.
+    pub origin: Origin<'a>,
+    /// What was launched last on that mesh before, another program than the refused one, and by whom.
+    pub last_launch: Option<(Launch, Origin<'a>)>,
     /// What was refused.
     pub what: What<'a>,
 }
@@ -38,12 +41,12 @@ pub struct Allocation<'a> {
     /// What it would have needed; absent where the bank is not known.
     pub refusal: Option<Refusal<'a>>,
     /// Who holds the memory, the largest first.
-    pub holders: Vec<Holder>,
+    pub holders: Vec<Holder<'a>>,
 }
 
 /// Buffers that are alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
+pub struct Holder<'a> {
     /// How many.
     pub n: u64,
     /// Bytes of each bank that all of them take.
@@ -54,8 +57,8 @@ pub struct Holder {
     pub layout: BufferLayout,
     /// What kind of holder has them.
     pub class: Class,
-    /// The context in which they were made; 0 for none.
-    pub ctx: u32,
+    /// Who made them.
+    pub origin: Origin<'a>,
     /// When the oldest was made, and the newest.
     pub since: (Moment, Moment),
 }
@@ -117,7 +120,9 @@ impl<'a> Explanation<'a> {
             Failure::Allocation(request) => What::Allocation(Allocation::of(request, snapshot)),
             Failure::Clash(clash) => What::Clash(Clashing::of(clash, refused.ran, snapshot)),
         };
-        Some(Self { found, snapshot, last_launch: refused.launch_before, what })
+        let origin = |ctx: u32| Origin::of(snapshot.contexts(), snapshot.contexts().find(ctx));
+        let last_launch = refused.launch_before.map(|(launch, ctx)| (launch, origin(ctx)));
+        Some(Self { found, snapshot, origin: origin(found.stamp.ctx), last_launch, what })
     }
 
     /// Where it happened.
@@ -132,8 +137,8 @@ impl<'a> Allocation<'a> {
     }
 }
 
-fn holders(request: &Request, snapshot: Snapshot<'_>) -> Vec<Holder> {
-    let mut holders: HashMap<_, Holder> = HashMap::new();
+fn holders<'a>(request: &Request, snapshot: Snapshot<'a>) -> Vec<Holder<'a>> {
+    let mut holders: HashMap<_, Holder<'_>> = HashMap::new();
     for buffer in snapshot.live() {
         let alloc = &buffer.alloc;
         if alloc.place != request.place
@@ -143,21 +148,22 @@ fn holders(request: &Request, snapshot: Snapshot<'_>) -> Vec<Holder> {
             continue;
         }
         let since: Moment = buffer.since.into();
-        let key = (buffer.since.ctx, buffer.class, alloc.size_bytes, buffer.bank_bytes, alloc.layout);
+        let origin = Origin::of_buffer(snapshot.contexts(), buffer);
+        let key = (origin, buffer.class, alloc.size_bytes, buffer.bank_bytes, alloc.layout);
         let holder = holders.entry(key).or_insert_with(|| Holder {
             n: 0,
             bank_bytes: 0,
             size_bytes: alloc.size_bytes,
             layout: alloc.layout,
             class: buffer.class,
-            ctx: buffer.since.ctx,
+            origin,
             since: (since, since),
         });
         holder.n += 1;
         holder.bank_bytes = holder.bank_bytes.saturating_add(buffer.bank_bytes);
         holder.since = (holder.since.0.min(since), holder.since.1.max(since));
     }
-    let mut holders: Vec<Holder> = holders.into_values().collect();
+    let mut holders: Vec<Holder<'_>> = holders.into_values().collect();
     holders.sort_by_key(|holder| (Reverse(holder.bank_bytes), holder.since));
     holders
 }

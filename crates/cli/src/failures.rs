@@ -37,31 +37,23 @@ pub enum Wanted {
 /// The refusals of a capture that the selection keeps. A capture without any recorded clash may still show one: of
 /// circular buffers, whose sizes are known.
 pub fn find(path: &Path, selection: &Selection, wanted: Wanted) -> anyhow::Result<Vec<Found>> {
-    let mut found = recorded(path)?;
+    let (mut found, mut meshes) = (Vec::new(), Ledger::new());
+    let mut capture = Capture::open(path)?;
+    while let Some(line) = capture.next_of_kind(&["mesh", "failure"])? {
+        if let Line::Event(stamp, Event::Failure(failure)) = line {
+            found.push(Found { stamp, failure, is_derived: false });
+        } else {
+            let _ = meshes.apply(&line);
+        }
+    }
     if found.is_empty() {
         found = derived(path)?;
-    }
-    let mut meshes = Ledger::new();
-    let mut capture = Capture::open(path)?;
-    while let Some(line) = capture.next_of_kind(&["mesh"])? {
-        let _ = meshes.apply(&line);
     }
     let snapshot = meshes.snapshot();
     found.retain(|found| {
         let is_wanted = wanted == Wanted::Any || matches!(found.failure, Failure::Clash(_));
         is_wanted && selection.has_event(found.stamp.n) && selection.has_failure(&found.failure, snapshot)
     });
-    Ok(found)
-}
-
-/// The refusals that were recorded.
-fn recorded(path: &Path) -> anyhow::Result<Vec<Found>> {
-    let (mut capture, mut found) = (Capture::open(path)?, Vec::new());
-    while let Some(line) = capture.next_of_kind(&["failure"])? {
-        if let Line::Event(stamp, Event::Failure(failure)) = line {
-            found.push(Found { stamp, failure, is_derived: false });
-        }
-    }
     Ok(found)
 }
 
@@ -144,8 +136,8 @@ pub struct Refused {
     pub growth: Vec<(Moment, u64)>,
     /// When the program that was refused ran in the least room; the last time of that.
     pub ran: Option<Ran>,
-    /// The last launch of another program on that place.
-    pub launch_before: Option<Launch>,
+    /// The last launch of another program on that place, and the number of its context.
+    pub launch_before: Option<(Launch, u32)>,
     /// The marks before it, and where they are.
     marks: Vec<(u64, String)>,
 }
@@ -202,7 +194,9 @@ struct History {
     program: Option<u64>,
     growth: Samples,
     ran: Option<Ran>,
-    launch_before: Option<Launch>,
+    launch_before: Option<(Launch, u32)>,
+    /// The one before that.
+    earlier: Option<(Launch, u32)>,
     marks: Vec<(u64, String)>,
     /// A launch of the program that may still turn out to be refused, and its thread.
     launched: Option<(Ran, u32)>,
@@ -216,7 +210,16 @@ impl History {
             None => (None, None),
         };
         let growth = Samples::default();
-        Self { memory, program, growth, ran: None, launch_before: None, marks: Vec::new(), launched: None }
+        Self {
+            memory,
+            program,
+            growth,
+            ran: None,
+            launch_before: None,
+            earlier: None,
+            marks: Vec::new(),
+            launched: None,
+        }
     }
 
     fn note(&mut self, stamp: Stamp, event: &Event, snapshot: Snapshot<'_>) {
@@ -240,7 +243,14 @@ impl History {
             && *on == place
             && Some(*program) != refused
         {
-            self.launch_before = Some(Launch { program: *program, at: stamp.into() });
+            self.earlier = self.launch_before;
+            self.launch_before = Some((Launch { program: *program, at: stamp.into() }, stamp.ctx));
+        }
+        // One that was refused itself did not run.
+        if let Event::Failure(Failure::Clash(clash)) = event
+            && clash.program == self.launch_before.map(|(launch, _)| launch.program)
+        {
+            self.launch_before = self.earlier.take();
         }
         let Some(program) = refused else { return };
         if let Some((ran, tid)) = self.launched

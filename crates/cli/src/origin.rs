@@ -48,18 +48,23 @@ impl<'a> Origin<'a> {
         *self != Self::default()
     }
 
+    /// The test.
+    pub fn test(&self) -> Option<&'a str> {
+        self.test
+    }
+
+    /// In words: `ttnn.add at model.py:31 in test_add`.
+    pub fn words(&self) -> Option<String> {
+        let line = self.line.map(|at| format!("at {}", short(at)));
+        let test = self.test.map(|test| format!("in {}", without_folders(test)));
+        let words: Vec<String> = self.op.map(str::to_owned).into_iter().chain(line).chain(test).collect();
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+
     /// For programs: three fields of a row.
     pub fn json(&self) -> Value {
         let line = self.line.map(|at| json!({"file": at.file, "line": at.line, "function": at.function}));
         json!({"op": self.op, "where": line, "test": self.test})
-    }
-
-    /// `by ttnn.add at model.py:12, in Model.forward`, as far as it is known.
-    pub fn words(&self) -> Option<String> {
-        let line = self.line.map(|at| format!("at {}, in {}", short(at), at.function));
-        let parts: Vec<String> = self.op.map(|op| format!("by {op}")).into_iter().chain(line).collect();
-        let test = self.test.map(|test| format!(", test {test}")).unwrap_or_default();
-        (!parts.is_empty()).then(|| format!("{}{test}", parts.join(" ")))
     }
 
     /// The two cells under [`HEADS`].
@@ -78,6 +83,14 @@ pub fn place(place: Place) -> String {
     match place {
         Place::Mesh(mesh_id) => format!("mesh {mesh_id}"),
         Place::Chip(chip) => format!("chip {chip}"),
+    }
+}
+
+/// A test without the folders of its file.
+pub fn without_folders(test: &str) -> String {
+    match test.split_once("::") {
+        Some((file, name)) => format!("{}::{name}", file.rsplit('/').next().unwrap_or(file)),
+        None => test.to_owned(),
     }
 }
 

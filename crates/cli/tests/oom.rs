@@ -161,7 +161,10 @@ fn a_clash_names_the_buffers_below_the_end_and_when_the_program_had_room() {
 #[test]
 fn the_end_of_dataflow_buffers_is_bounded_by_when_they_had_room() {
     let bench = bench();
-    let unknown = failure(&bench, "4")["clash"].clone();
+    let unknown = failure(&bench, "4");
+    // Program 7 was launched later, and refused.
+    assert_eq!(unknown["launch_before"]["program"], 6);
+    let unknown = unknown["clash"].clone();
     assert_eq!((&unknown["basis"], &unknown["region_end"]), (&json!("not_reported"), &Value::Null));
     assert_eq!(
         (&unknown["short_bytes"], addresses(&unknown["blocking"])),
@@ -325,6 +328,51 @@ fn buffers_are_named_by_the_mark_before_them() {
     );
     let shown = bench.run(["oom", "--failure", "3", "run.jsonl"]).stdout;
     assert!(shown.contains("free or move all of these 2 buffers, made after mark test_first"), "{shown}");
+}
+
+#[test]
+fn who_asked_and_who_made_what_is_in_the_way_are_named() {
+    let bench = bench();
+    let mut attributed = events();
+    let contexts = [
+        r#"{"kind":"text","text":1,"value":"/home/me/model.py"}"#,
+        r#"{"kind":"text","text":2,"value":"forward"}"#,
+        r#"{"kind":"text","text":3,"value":"ttnn.add"}"#,
+        r#"{"kind":"text","text":4,"value":"ttnn.zeros"}"#,
+        r#"{"kind":"text","text":5,"value":"tests/deep/test_model.py::test_first[a/b]"}"#,
+        r#"{"kind":"stack","stack":1,"frames":[[1,2,31]],"is_cut":false}"#,
+        r#"{"kind":"stack","stack":2,"frames":[[1,2,12]],"is_cut":false}"#,
+        r#"{"kind":"context","ctx":1,"op":3,"stack":1,"test":null}"#,
+        r#"{"kind":"context","ctx":2,"op":4,"stack":2,"test":5}"#,
+    ];
+    attributed.splice(3..3, contexts.map(str::to_owned));
+    for (n, ctx) in [(2, 2), (4, 2), (7, 1), (15, 2), (16, 2), (17, 1), (21, 1)] {
+        let line = attributed.iter_mut().find(|line| line.contains(&format!("\"n\":{n},"))).unwrap();
+        *line = line.replacen("\"tid\":1", &format!("\"tid\":1,\"ctx\":{ctx}"), 1);
+    }
+    bench.write("run.jsonl", stream(&attributed));
+
+    let found = failure(&bench, "3");
+    assert_eq!(
+        (&found["op"], &found["where"]["line"], &found["test"]),
+        (&json!("ttnn.add"), &json!(31), &Value::Null)
+    );
+    assert_eq!(found["launch_before"]["op"], "ttnn.add");
+    for buffer in found["clash"]["blocking"].as_array().unwrap() {
+        assert_eq!((&buffer["op"], &buffer["where"]["line"]), (&json!("ttnn.zeros"), &json!(12)));
+    }
+    let shown = bench.run(["oom", "--failure", "3", "run.jsonl"]).stdout;
+    for words in [
+        "asked for by ttnn.add at model.py:31\n",
+        "before it   program 6 was launched by ttnn.add at model.py:31 at ",
+        "these 2 buffers, made in test_model.py::test_first[a/b] (no fewer would do)",
+        "ttnn.zeros  model.py:12  test_first[a/b]\n",
+    ] {
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
+    let holders = &failure(&bench, "1")["allocation"]["holders"];
+    let of_op: Vec<_> = holders.as_array().unwrap().iter().map(|of| of["op"].clone()).collect();
+    assert_eq!(of_op, ["ttnn.zeros", "ttnn.zeros"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::maps::AddressMap;
 use crate::owners::{Owner, Owners};
 use crate::snapshot::Snapshot;
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use tt_memtrace_wire::{Address, Bank, BufferType, Place, Request};
 
 /// Why a request did not fit.
@@ -184,20 +185,30 @@ impl<'a, 'b> Runs<'a, 'b> {
         let owners = &self.owners[run.from..run.to];
         let end = run.hole.address + run.hole.bytes;
         let is_elsewhere = |hole: &&Hole| hole.address >= end || hole.address < run.hole.address;
-        let mut rooms: Vec<u64> = self.map.holes.iter().filter(is_elsewhere).map(|hole| hole.bytes).collect();
+        let mut rooms: BTreeMap<u64, usize> = BTreeMap::new();
+        for hole in self.map.holes.iter().filter(is_elsewhere) {
+            *rooms.entry(hole.bytes).or_default() += 1;
+        }
         let mut sizes: Vec<u64> = owners.iter().map(|owner| owner.end - owner.start).collect();
         sizes.sort_unstable_by_key(|bytes| Reverse(*bytes));
-        let mut finds_room = |bytes: &u64| {
-            let room = rooms.iter_mut().filter(|room| **room >= *bytes).min_by_key(|room| **room);
-            room.map(|room| *room -= bytes).is_some()
-        };
         Way {
-            can_be_moved: sizes.iter().all(&mut finds_room),
+            can_be_moved: sizes.iter().all(|bytes| take_room(&mut rooms, *bytes)),
             buffers: owners.iter().filter_map(|owner| self.ledger.slots.get(owner.slot)).collect(),
             bank_bytes: run.bank_bytes,
             hole: run.hole,
         }
     }
+}
+
+/// Takes so many bytes of the smallest room that has them. The rooms are counted by their sizes.
+fn take_room(rooms: &mut BTreeMap<u64, usize>, bytes: u64) -> bool {
+    let Some((&room, n)) = rooms.range_mut(bytes..).next() else { return false };
+    *n -= 1;
+    if *n == 0 {
+        rooms.remove(&room);
+    }
+    *rooms.entry(room - bytes).or_default() += 1;
+    true
 }
 
 impl<'a> Snapshot<'a> {

@@ -6,7 +6,7 @@ use crate::json::{self, int, mesh_id, moment, optional, with};
 use crate::memories;
 use crate::origin::Origin;
 use serde_json::{Value, json};
-use tt_memtrace_ledger::{Buffer, LaidOut, Refusal, Snapshot, Verdict, Way};
+use tt_memtrace_ledger::{Buffer, LaidOut, Launch, Refusal, Snapshot, Verdict, Way};
 use tt_memtrace_wire::Range;
 
 /// The refusal at which the replay stopped; null if there was none.
@@ -17,23 +17,22 @@ pub fn of(refused: &Refused) -> Value {
         What::Allocation(of) => (self::allocation(of, refused, snapshot), Value::Null),
         What::Clash(of) => (Value::Null, self::clash(of, refused, snapshot)),
     };
-    let launch = explanation.last_launch;
-    let contexts = snapshot.contexts();
-    let origin = Origin::of(contexts, contexts.find(found.stamp.ctx)).json();
-    let refusal = json!({
+    let launch_before = |(of, origin): (Launch, Origin<'_>)| {
+        with(json!({"program": int(of.program), "at": moment(of.at, header)}), origin.json())
+    };
+    let failure = json!({
         "number": refused.number,
         "at": moment(found.stamp.into(), header),
         "tid": found.stamp.tid,
-        "ctx": found.stamp.ctx,
         "failure": found.failure.name(),
         "is_derived": found.is_derived,
         "mesh_id": mesh_id(explanation.place()),
         "chips": snapshot.chips_in_order(explanation.place()),
-        "launch_before": launch.map(|of| json!({"program": int(of.program), "at": moment(of.at, header)})),
+        "launch_before": explanation.last_launch.map(launch_before),
         "allocation": allocation,
         "clash": clash,
     });
-    with(refusal, origin)
+    with(failure, explanation.origin.json())
 }
 
 fn allocation(of: &Allocation<'_>, refused: &Refused, snapshot: Snapshot<'_>) -> Value {
@@ -53,7 +52,7 @@ fn allocation(of: &Allocation<'_>, refused: &Refused, snapshot: Snapshot<'_>) ->
         "needed_bytes": optional(refusal.map(|refusal| refusal.needed_bytes)),
         "short_bytes": optional(refusal.map(|refusal| refusal.short_bytes)),
         "memory": refusal.map(|refusal| memories::json(&refusal.map, snapshot, header)),
-        "holders": of.holders.iter().map(|of| holder(of, refused, snapshot)).collect::<Vec<_>>(),
+        "holders": of.holders.iter().map(|of| holder(of, refused)).collect::<Vec<_>>(),
         "growth": growth.collect::<Vec<_>>(),
         "fewest": way(refusal.and_then(|refusal| refusal.fewest.as_ref())),
         "least": way(refusal.and_then(|refusal| refusal.least.as_ref())),
@@ -69,21 +68,19 @@ fn verdict(refusal: &Refusal<'_>) -> &'static str {
     }
 }
 
-fn holder(holder: &Holder, refused: &Refused, snapshot: Snapshot<'_>) -> Value {
+fn holder(holder: &Holder<'_>, refused: &Refused) -> Value {
     let header = &refused.replay.header;
-    let contexts = snapshot.contexts();
-    let fields = json!({
+    let buffers = json!({
         "n_buffers": int(holder.n),
         "bank_bytes": int(holder.bank_bytes),
         "size_bytes": int(holder.size_bytes),
         "layout": holder.layout.to_string(),
         "class": holder.class.to_string(),
-        "ctx": holder.ctx,
         "first": moment(holder.since.0, header),
         "last": moment(holder.since.1, header),
         "mark": refused.mark_before(holder.since.0.n),
     });
-    with(fields, Origin::of(contexts, contexts.find(holder.ctx)).json())
+    with(buffers, holder.origin.json())
 }
 
 fn way(way: &Way<'_>, refused: &Refused, snapshot: Snapshot<'_>) -> Value {
@@ -102,12 +99,11 @@ fn buffers(buffers: &[&Buffer], refused: &Refused, snapshot: Snapshot<'_>) -> Ve
             "bank_bytes": int(buffer.bank_bytes),
             "layout": alloc.layout.to_string(),
             "class": buffer.class.to_string(),
-            "ctx": buffer.since.ctx,
             "since": moment(buffer.since.into(), &refused.replay.header),
             "mark": refused.mark_before(buffer.since.n),
         });
-        let more = with(more, Origin::of_buffer(snapshot.contexts(), buffer).json());
-        with(json::buffer(buffer, snapshot.chips_in_order(buffer.place())), more)
+        let held = with(json::buffer(buffer, snapshot.chips_in_order(buffer.place())), more);
+        with(held, Origin::of_buffer(snapshot.contexts(), buffer).json())
     };
     buffers.iter().map(buffer).collect()
 }

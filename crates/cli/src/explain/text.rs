@@ -7,7 +7,7 @@ use crate::origin::{self, Origin};
 use crate::render;
 use std::io::{self, Write};
 use tt_memtrace_ledger::{Buffer, LaidOut, Moment, Refusal, Verdict, Way};
-use tt_memtrace_wire::{Failure, Header, Request};
+use tt_memtrace_wire::{BufferLayout, Failure, Header, Request};
 
 /// So many samples of how a memory grew are shown.
 const N_SAMPLES: usize = 6;
@@ -46,8 +46,8 @@ struct Page<'a> {
 impl Page<'_> {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", paint(Tone::Head, &self.title()))?;
-        if let Some(words) = self.origin(self.explanation.found.stamp.ctx).words() {
-            writeln!(out, "  asked for   {words}")?;
+        if let Some(words) = self.explanation.origin.words() {
+            writeln!(out, "asked for by {words}")?;
         }
         match &self.explanation.what {
             What::Allocation(allocation) => self.allocation(allocation, out),
@@ -125,9 +125,10 @@ impl Page<'_> {
     }
 
     fn launch_before(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Some(launch) = self.explanation.last_launch else { return Ok(()) };
+        let Some((launch, origin)) = self.explanation.last_launch else { return Ok(()) };
         let when = render::moment(launch.at, self.header);
-        writeln!(out, "  before it   program {} was launched at {when}", launch.program)
+        let whose = origin.words().map_or(String::new(), |words| format!(" by {words}"));
+        writeln!(out, "  before it   program {} was launched{whose} at {when}", launch.program)
     }
 
     fn holders(
@@ -141,71 +142,29 @@ impl Page<'_> {
             return Ok(());
         }
         let size = refusal.map.end - refusal.map.start;
-        if holders.iter().any(|holder| self.origin(holder.ctx).is_known()) {
-            return self.holders_by_origin(holders, size, out);
-        }
-        let row = |holder: &Holder| {
+        let columns = Columns::of(holders.iter().map(|holder| holder.origin), self.refused);
+        let row = |holder: &Holder<'_>| {
             let (first, last) = holder.since;
             let since = render::moment(first, self.header);
             let to = if first == last { String::new() } else { render::moment(last, self.header) };
-            vec![
+            let mut row = vec![
                 holder.n.to_string(),
                 render::bytes(holder.size_bytes),
                 render::bytes(holder.bank_bytes),
                 render::percent(holder.bank_bytes, size),
                 holder.class.to_string(),
-                holder.layout.to_string(),
                 since,
                 to,
-                self.mark_before(first.n),
-            ]
+            ];
+            row.extend(columns.cells(holder.origin, holder.layout, self.refused.mark_before(first.n)));
+            row
         };
         let n_shown = self.extent.of(holders.len());
         writeln!(out)?;
-        let mark = self.mark_head();
-        let heads = [">held by", ">size each", ">per bank", "", "class", "layout", ">since", ">up to", mark];
+        let mut heads = vec![">held by", ">size each", ">per bank", "", "class", ">since", ">up to"];
+        heads.extend(columns.heads());
         render::table(out, &heads, holders[..n_shown].iter().map(row).collect())?;
         more(holders.len() - n_shown, "kind", out)
-    }
-
-    /// The same where it is known who made them, which says more than how they are spread.
-    fn holders_by_origin(&self, holders: &[Holder], size: u64, out: &mut dyn Write) -> io::Result<()> {
-        let row = |holder: &Holder| {
-            let [op, line] = self.origin(holder.ctx).cells();
-            vec![
-                holder.n.to_string(),
-                render::bytes(holder.size_bytes),
-                render::bytes(holder.bank_bytes),
-                render::percent(holder.bank_bytes, size),
-                holder.class.to_string(),
-                render::moment(holder.since.0, self.header),
-                op,
-                line,
-                self.mark_before(holder.since.0.n),
-            ]
-        };
-        let n_shown = self.extent.of(holders.len());
-        writeln!(out)?;
-        let [op, line] = origin::HEADS;
-        let heads =
-            [">held by", ">size each", ">per bank", "", "class", ">since", op, line, self.mark_head()];
-        render::table(out, &heads, holders[..n_shown].iter().map(row).collect())?;
-        more(holders.len() - n_shown, "kind", out)
-    }
-
-    /// What is known of a context, by its number in the capture.
-    fn origin(&self, ctx: u32) -> Origin<'_> {
-        let contexts = self.explanation.snapshot.contexts();
-        Origin::of(contexts, contexts.find(ctx))
-    }
-
-    /// The column for the last mark before a buffer was made, where the program set any.
-    fn mark_head(&self) -> &'static str {
-        if self.refused.has_marks() { "after mark" } else { "" }
-    }
-
-    fn mark_before(&self, n: u64) -> String {
-        render::cut(self.refused.mark_before(n).unwrap_or_default(), 40)
     }
 
     fn growth(&self, size: u64, out: &mut dyn Write) -> io::Result<()> {
@@ -254,32 +213,24 @@ impl Page<'_> {
     }
 
     fn buffers(&self, buffers: &[&Buffer], out: &mut dyn Write) -> io::Result<()> {
-        let origin = |buffer: &Buffer| Origin::of_buffer(self.explanation.snapshot.contexts(), buffer);
-        let has_origins = buffers.iter().any(|buffer| origin(buffer).is_known());
+        let contexts = self.explanation.snapshot.contexts();
+        let origin = |buffer: &Buffer| Origin::of_buffer(contexts, buffer);
+        let columns = Columns::of(buffers.iter().map(|buffer| origin(buffer)), self.refused);
         let row = |buffer: &&Buffer| {
+            let mark = self.refused.mark_before(buffer.since.n);
             let mut row = vec![
                 format!("  {:#x}", buffer.alloc.address),
                 render::bytes(buffer.alloc.size_bytes),
                 render::bytes(buffer.bank_bytes),
                 buffer.class.to_string(),
+                render::moment(buffer.since.into(), self.header),
             ];
-            if !has_origins {
-                row.push(buffer.alloc.layout.to_string());
-            }
-            row.push(render::moment(buffer.since.into(), self.header));
-            if has_origins {
-                row.extend(origin(buffer).cells());
-            }
-            row.push(self.mark_before(buffer.since.n));
+            row.extend(columns.cells(origin(buffer), buffer.alloc.layout, mark));
             row
         };
         let n_shown = self.extent.of(buffers.len());
-        let mut heads = vec![">address", ">size", ">per bank", "class", "layout", ">since"];
-        if has_origins {
-            heads.retain(|head| *head != "layout");
-            heads.extend(origin::HEADS);
-        }
-        heads.push(self.mark_head());
+        let mut heads = vec![">address", ">size", ">per bank", "class", ">since"];
+        heads.extend(columns.heads());
         render::table(out, &heads, buffers[..n_shown].iter().map(row).collect())?;
         more(buffers.len() - n_shown, "buffer", out)
     }
@@ -291,14 +242,15 @@ impl Page<'_> {
         format!("to make it fit, free {n} of {bytes} in each bank{whose} ({exact}{moved})")
     }
 
-    /// Where all of them were made after one mark: whose they are.
+    /// Where all of them were made in one test, or after one mark: in which.
     fn whose(&self, buffers: &[&Buffer]) -> String {
-        let mut marks = buffers.iter().map(|buffer| self.refused.mark_before(buffer.since.n));
-        match marks.next().flatten() {
-            Some(mark) if marks.all(|other| other == Some(mark)) => {
-                format!(", made after mark {}", render::cut(mark, 60))
-            }
-            _ => String::new(),
+        let contexts = self.explanation.snapshot.contexts();
+        let tests = buffers.iter().map(|buffer| Origin::of_buffer(contexts, buffer).test());
+        let marks = buffers.iter().map(|buffer| self.refused.mark_before(buffer.since.n));
+        match (common(tests), common(marks)) {
+            (Some(test), _) => format!(", made in {}", render::cut(&origin::without_folders(test), 60)),
+            (None, Some(mark)) => format!(", made after mark {}", render::cut(mark, 60)),
+            (None, None) => String::new(),
         }
     }
 
@@ -377,6 +329,52 @@ impl Page<'_> {
         writeln!(out)?;
         writeln!(out, "{}", paint(Tone::Good, &text))?;
         self.buffers(&clashing.blocking, out)
+    }
+}
+
+/// What all of them have.
+fn common<'a>(mut names: impl Iterator<Item = Option<&'a str>>) -> Option<&'a str> {
+    let first = names.next().flatten()?;
+    names.all(|other| other == Some(first)).then_some(first)
+}
+
+/// The last columns of a table of buffers: how they are spread, or rather who made them where that is known; and in
+/// which test or after which mark.
+struct Columns {
+    has_origins: bool,
+    has_tests: bool,
+    has_marks: bool,
+}
+
+impl Columns {
+    fn of<'a>(origins: impl Iterator<Item = Origin<'a>>, refused: &Refused) -> Self {
+        let mut columns = Self { has_origins: false, has_tests: false, has_marks: refused.has_marks() };
+        for origin in origins {
+            columns.has_origins |= origin.in_any_test().is_known();
+            columns.has_tests |= origin.test().is_some();
+        }
+        columns
+    }
+
+    fn heads(&self) -> Vec<&'static str> {
+        let mut heads = if self.has_origins { origin::HEADS.to_vec() } else { vec!["layout"] };
+        match (self.has_tests, self.has_marks) {
+            (true, _) => heads.push("test"),
+            (false, true) => heads.push("after mark"),
+            (false, false) => {}
+        }
+        heads
+    }
+
+    fn cells(&self, origin: Origin<'_>, layout: BufferLayout, mark: Option<&str>) -> Vec<String> {
+        let mut cells = if self.has_origins { origin.cells().to_vec() } else { vec![layout.to_string()] };
+        // The name alone: the file is that of the line, or nearly always the same.
+        let test = origin.test().map(|test| test.split_once("::").map_or(test, |(_, name)| name));
+        let name = if self.has_tests { test } else { mark };
+        if self.has_tests || self.has_marks {
+            cells.push(render::cut(name.unwrap_or_default(), 40));
+        }
+        cells
     }
 }
 
