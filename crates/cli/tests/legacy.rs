@@ -426,6 +426,28 @@ fn who_sends_nonsense_is_neither_believed_nor_killed() {
     wait_for("refusal", || server.log().contains("does not begin with a record").then_some(()));
 }
 
+#[test]
+fn a_child_that_goes_on_with_the_connection_of_its_dead_parent_is_not_killed_for_it() {
+    let server = Server::start(&[]);
+    let mut client = Client::start(&server, "144");
+    client.send(ALLOC, 0, 64, 0, 1);
+    wait_for("allocation", || has(&ask(&server, "144", QUERY, 0), "dram=64").then_some(()));
+    writeln!(client.input, "fork").unwrap();
+    client.process.wait().unwrap();
+    wait_for("end", || (server.state()["processes"][0]["status"] == "exited").then_some(()));
+    assert!(has(&ask(&server, "144", QUERY, 0), "dram=0"));
+    for _ in 0..100 {
+        client.send(ALLOC, 0, 64, 0, 1);
+    }
+    let said = "is over, what others tell on its connection is ignored";
+    wait_for("line", || server.log().contains(said).then_some(()));
+    // The child still takes orders: a broken pipe would end this.
+    client.send(ALLOC, 0, 64, 0, 1);
+    std::thread::sleep(Duration::from_millis(50));
+    client.send(ALLOC, 0, 64, 0, 1);
+    assert!(has(&ask(&server, "144", QUERY, 0), "dram=0"));
+}
+
 /// Every line that the earlier server could print. Readers of its log look for these.
 const SHAPES: [&str; 24] = [
     r"^🚀 Allocation Server started$",

@@ -2,6 +2,7 @@
  * own code. Arguments: the socket, and the bytes of a record (72, 112, 128 or 144). Standard input says what to send:
  *   TYPE DEVICE SIZE KIND ID    one record; a reply to type 3 or 6 is printed
  *   raw N BYTE                  N bytes of this value
+ *   fork                        goes on in a child, with the same connection, and ends
  * As in the patched runtimes, sending is blocking and does not guard against a closed connection. */
 #include <inttypes.h>
 #include <stdint.h>
@@ -74,7 +75,9 @@ int main(int argc, char **argv) {
         int device;
         uint64_t bytes, id;
         unsigned char record[200] = {0};
-        if (sscanf(line, "raw %u %u", &n, &byte) == 2) {
+        if (strcmp(line, "fork\n") == 0) {
+            if (fork() > 0) _exit(0);
+        } else if (sscanf(line, "raw %u %u", &n, &byte) == 2) {
             memset(record, (int)byte, sizeof record);
             give(to, record, n);
         } else if (sscanf(line, "%u %d %" SCNu64 " %u %" SCNu64, &type, &device, &bytes, &kind, &id) == 5) {

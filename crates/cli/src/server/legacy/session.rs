@@ -73,6 +73,7 @@ impl Legacy {
             desk: None,
             records: Vec::new(),
             is_ignored: false,
+            is_orphaned: false,
         };
         // A connection that breaks off says nothing of what came before.
         let _ = session.listen();
@@ -153,6 +154,8 @@ struct Session<'a> {
     records: Vec<Record>,
     /// What comes is not looked at any more.
     is_ignored: bool,
+    /// Its process is dead, and nothing came since.
+    is_orphaned: bool,
 }
 
 /// What comes next on a connection.
@@ -191,12 +194,15 @@ impl Session<'_> {
                 }
                 Wait::Dead => {
                     self.leave();
-                    self.is_ignored = true;
+                    (self.is_ignored, self.is_orphaned) = (true, true);
                     continue;
                 }
             }
             let n = self.stream.read(&mut chunk)?;
             if self.is_ignored && n > 0 {
+                if std::mem::take(&mut self.is_orphaned) {
+                    self.refuse(&Refused::Over);
+                }
                 continue;
             }
             self.decoder.push(chunk.get(..n).unwrap_or_default());
@@ -214,7 +220,7 @@ impl Session<'_> {
 
     /// Waits for bytes: so long, or until there are some.
     fn wait(&self, time: Option<Duration>) -> io::Result<Wait> {
-        if time.is_none() && !self.is_ignored {
+        if time.is_none() && !(self.is_ignored && self.desk.is_none()) {
             let is_readable = self.peer.wait_readable(&self.stream)?;
             return Ok(if is_readable { Wait::Bytes } else { Wait::Dead });
         }
