@@ -224,16 +224,20 @@ proptest! {
         // And goes on with it from there.
         let mut late: Option<Ledger> = None;
         let (mut history, mut told, mut n) = (Vec::new(), Vec::new(), 0);
-        let mut freed: Vec<(u32, Dealloc)> = Vec::new();
+        let (mut freed, mut closed): (Vec<(u32, Dealloc)>, Vec<Place>) = (Vec::new(), Vec::new());
         for draw in &draws {
             n += 1;
             let stamp = Stamp { n, t_ns: n * 10, tid: draw.tid, ctx: 0 };
             let event = event(draw, ids, &history, &freed, n);
             match &event {
                 Event::Alloc(alloc) => history.push(alloc.clone()),
+                Event::Dealloc(dealloc) if closed.contains(&dealloc.place) => {}
                 Event::Dealloc(dealloc) => freed.push((draw.tid, dealloc.clone())),
                 // What was freed before the close of its mesh cannot turn out to be retained after it.
-                Event::Close { place } => freed.retain(|(_, of)| of.place != *place),
+                Event::Close { place } => {
+                    freed.retain(|(_, of)| of.place != *place);
+                    closed.push(*place);
+                }
                 _ => {}
             }
             live.apply(stamp, &event);
