@@ -299,6 +299,11 @@ fn a_run_that_went_on_after_a_refusal_only_says_so() {
     let said = said_by_run(&went_on, "3");
     assert_eq!(said[said.len() - 2], "out/p.7.jsonl: 1 refusal of memory, the program went on");
     assert_eq!(said[said.len() - 1], "next: tt-memtrace oom out");
+    let mut known = attributed();
+    known.truncate(22);
+    let said = said_by_run(&known, "1");
+    let expected = "out/p.7.jsonl: 1 refusal of memory, the program went on; the last asked for by ttnn.add at model.py:31";
+    assert_eq!(said[said.len() - 2], expected);
 }
 
 #[test]
@@ -330,9 +335,8 @@ fn buffers_are_named_by_the_mark_before_them() {
     assert!(shown.contains("free or move all of these 2 buffers, made after mark test_first"), "{shown}");
 }
 
-#[test]
-fn who_asked_and_who_made_what_is_in_the_way_are_named() {
-    let bench = bench();
+/// The same, with who did what.
+fn attributed() -> Vec<String> {
     let mut attributed = events();
     let contexts = [
         r#"{"kind":"text","text":1,"value":"/home/me/model.py"}"#,
@@ -350,6 +354,13 @@ fn who_asked_and_who_made_what_is_in_the_way_are_named() {
         let line = attributed.iter_mut().find(|line| line.contains(&format!("\"n\":{n},"))).unwrap();
         *line = line.replacen("\"tid\":1", &format!("\"tid\":1,\"ctx\":{ctx}"), 1);
     }
+    attributed
+}
+
+#[test]
+fn who_asked_and_who_made_what_is_in_the_way_are_named() {
+    let bench = bench();
+    let attributed = attributed();
     bench.write("run.jsonl", stream(&attributed));
 
     let found = failure(&bench, "3");

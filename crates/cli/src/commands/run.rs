@@ -4,7 +4,7 @@
 use crate::args::{Run, Stacks};
 use crate::capture::Capture;
 use crate::exit::{self, Usage, say};
-use crate::explain::{self, text::Extent};
+use crate::explain::{self, Explanation, text::Extent};
 use crate::failures::{self, Wanted};
 use crate::filters::Selection;
 use crate::output::{Output, Unusable};
@@ -192,10 +192,17 @@ fn say_why(captures: &[PathBuf]) -> bool {
             is_explained = explain_last(path).is_ok();
         } else {
             let refusals = render::count(n_failures as u64, "refusal");
-            say(format_args!("{}: {refusals} of memory, the program went on", render::path(path)));
+            let who = last_asked(path).map_or(String::new(), |who| format!("; the last asked for by {who}"));
+            say(format_args!("{}: {refusals} of memory, the program went on{who}", render::path(path)));
         }
     }
     has_any
+}
+
+/// The operation, line and test of the last refusal, as far as they are known.
+fn last_asked(path: &Path) -> Option<String> {
+    let refused = failures::replay_to(path, &Selection::default(), Wanted::Any, None).ok()?;
+    Explanation::of(&refused)?.origin.words()
 }
 
 /// What is said here and the line that follows are at most 30 lines.
