@@ -7,7 +7,7 @@ use super::python::{Object, Python, read};
 use super::{calls, codes, known, objects, test};
 use crate::pipeline::Pipeline;
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hasher};
 use tt_memtrace_wire::{Context, Line, Stack, Text};
 
 /// The most items of a table.
@@ -26,10 +26,10 @@ const OPERATIONS: &str = "/ttnn/decorators.py";
 pub struct Names {
     /// The generation of the code objects that `sites` knows.
     generation: u32,
-    sites: Table<(usize, u32), Site>,
-    texts: Table<Box<str>, u32>,
-    stacks: Table<[u64; 2], u32>,
-    contexts: Table<[u32; 3], u32>,
+    sites: Table,
+    texts: Table,
+    stacks: Table,
+    contexts: Table,
     /// The last numbers that were given out.
     n_texts: u32,
     n_stacks: u32,
@@ -40,7 +40,9 @@ pub struct Names {
     folder: Option<Box<str>>,
 }
 
-type Table<K, V> = HashMap<K, V, BuildHasherDefault<Fold>>;
+/// By what it stands for, or 128 bits of that folded; a site, or a number in its first word. One type for all, which
+/// is a quarter of the code.
+type Table = HashMap<[u64; 2], [u32; 4], BuildHasherDefault<Fold>>;
 
 /// Where an instruction of a code object is.
 #[derive(Clone, Copy)]
@@ -161,7 +163,7 @@ impl Names {
             key.add(u64::from(site.file) << 32 | u64::from(site.function), u64::from(site.line));
         }
         key.add(u64::from(is_cut), 1);
-        if let Some(number) = self.stacks.get(&key.words()) {
+        if let Some([number, ..]) = self.stacks.get(&key.words()) {
             return *number;
         }
         self.n_stacks += 1;
@@ -173,7 +175,7 @@ impl Names {
         };
         let frames = sites.iter().map(frame).collect();
         pipeline.define(|_| Some(Line::Stack(Stack { stack, frames, is_cut })));
-        add(&mut self.stacks, key.words(), stack);
+        add(&mut self.stacks, key.words(), [stack, 0, 0, 0]);
         stack
     }
 
@@ -184,34 +186,45 @@ impl Names {
         stack: Option<u32>,
         test: Option<u32>,
     ) -> u32 {
-        let key = [op, stack, test].map(|number| number.unwrap_or(0));
-        if let Some(number) = self.contexts.get(&key) {
+        let [first, second, third] = [op, stack, test].map(|number| u64::from(number.unwrap_or(0)));
+        let key = [first << 32 | second, third];
+        if let Some([number, ..]) = self.contexts.get(&key) {
             return *number;
         }
         self.n_contexts += 1;
         let ctx = self.n_contexts;
         pipeline.define(|_| Some(Line::Context(Context { ctx, op, stack, test })));
-        add(&mut self.contexts, key, ctx);
+        add(&mut self.contexts, key, [ctx, 0, 0, 0]);
         ctx
     }
 
     fn text(&mut self, pipeline: &Pipeline, value: &str) -> u32 {
-        if let Some(number) = self.texts.get(value) {
+        let mut key = known::Key::new();
+        key.add(value.len() as u64, 0);
+        for part in value.as_bytes().chunks(16) {
+            let mut words = [0; 16];
+            words[..part.len()].copy_from_slice(part);
+            let both = u128::from_le_bytes(words);
+            let [low, high] =
+                [both & u128::from(u64::MAX), both >> 64].map(|half| u64::try_from(half).unwrap_or(0));
+            key.add(low, high);
+        }
+        if let Some([number, ..]) = self.texts.get(&key.words()) {
             return *number;
         }
         self.n_texts += 1;
         let text = self.n_texts;
         pipeline.define(|_| Some(Line::Text(Text { text, value: value.to_owned() })));
-        add(&mut self.texts, value.into(), text);
+        add(&mut self.texts, key.words(), [text, 0, 0, 0]);
         text
     }
 
     /// # Safety
     /// The frame is one of the calling thread's.
     unsafe fn site(&mut self, pipeline: &Pipeline, python: &Python, frame: &Frame) -> Site {
-        let key = (frame.code.addr(), frame.at);
-        if let Some(site) = self.sites.get(&key) {
-            return *site;
+        let key = [frame.code.addr() as u64, u64::from(frame.at)];
+        if let Some([file, function, line, is_runtime]) = self.sites.get(&key).copied() {
+            return Site { file, function, line, is_runtime: is_runtime != 0 };
         }
         codes::note_read(frame.code);
         // SAFETY: the frame keeps its code alive, and that its texts.
@@ -229,9 +242,8 @@ impl Names {
         // SAFETY: as above.
         let line = unsafe { python.line(frame.code, frame.at) };
         let (file, function) = (self.text(pipeline, &file), self.text(pipeline, &function));
-        let site = Site { file, function, line, is_runtime };
-        add(&mut self.sites, key, site);
-        site
+        add(&mut self.sites, key, [file, function, line, u32::from(is_runtime)]);
+        Site { file, function, line, is_runtime }
     }
 }
 
@@ -242,7 +254,7 @@ unsafe fn code_text(python: &Python, code: Object, at: usize) -> String {
     unsafe { objects::text(python, object) }.unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
-fn add<K: Eq + Hash, V>(table: &mut Table<K, V>, key: K, value: V) {
+fn add(table: &mut Table, key: [u64; 2], value: [u32; 4]) {
     if table.len() >= MOST {
         table.clear();
     }
@@ -266,15 +278,11 @@ impl Hasher for Fold {
         }
     }
 
+    fn write_usize(&mut self, _: usize) {
+        // The length of a key, which is always the same.
+    }
+
     fn write_u64(&mut self, word: u64) {
         self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
-    }
-
-    fn write_u32(&mut self, word: u32) {
-        self.write_u64(word.into());
-    }
-
-    fn write_usize(&mut self, word: usize) {
-        self.write_u64(word as u64);
     }
 }

@@ -54,6 +54,14 @@ impl<'a> Origin<'a> {
         json!({"op": self.op, "where": line, "test": self.test})
     }
 
+    /// `by ttnn.add at model.py:12, in Model.forward`, as far as it is known.
+    pub fn words(&self) -> Option<String> {
+        let line = self.line.map(|at| format!("at {}, in {}", short(at), at.function));
+        let parts: Vec<String> = self.op.map(|op| format!("by {op}")).into_iter().chain(line).collect();
+        let test = self.test.map(|test| format!(", test {test}")).unwrap_or_default();
+        (!parts.is_empty()).then(|| format!("{}{test}", parts.join(" ")))
+    }
+
     /// The two cells under [`HEADS`].
     pub fn cells(&self) -> [String; 2] {
         let line = self.line.map(|at| short(at));

@@ -4,6 +4,7 @@ use super::{Allocation, Clashing, Explanation, Holder, Known, What};
 use crate::failures::{Ran, Refused};
 use crate::json::{self, int, mesh_id, moment, optional, with};
 use crate::memories;
+use crate::origin::Origin;
 use serde_json::{Value, json};
 use tt_memtrace_ledger::{Buffer, LaidOut, Refusal, Snapshot, Verdict, Way};
 use tt_memtrace_wire::Range;
@@ -17,7 +18,9 @@ pub fn of(refused: &Refused) -> Value {
         What::Clash(of) => (Value::Null, self::clash(of, refused, snapshot)),
     };
     let launch = explanation.last_launch;
-    json!({
+    let contexts = snapshot.contexts();
+    let origin = Origin::of(contexts, contexts.find(found.stamp.ctx)).json();
+    let refusal = json!({
         "number": refused.number,
         "at": moment(found.stamp.into(), header),
         "tid": found.stamp.tid,
@@ -29,7 +32,8 @@ pub fn of(refused: &Refused) -> Value {
         "launch_before": launch.map(|of| json!({"program": int(of.program), "at": moment(of.at, header)})),
         "allocation": allocation,
         "clash": clash,
-    })
+    });
+    with(refusal, origin)
 }
 
 fn allocation(of: &Allocation<'_>, refused: &Refused, snapshot: Snapshot<'_>) -> Value {
@@ -49,7 +53,7 @@ fn allocation(of: &Allocation<'_>, refused: &Refused, snapshot: Snapshot<'_>) ->
         "needed_bytes": optional(refusal.map(|refusal| refusal.needed_bytes)),
         "short_bytes": optional(refusal.map(|refusal| refusal.short_bytes)),
         "memory": refusal.map(|refusal| memories::json(&refusal.map, snapshot, header)),
-        "holders": of.holders.iter().map(|of| holder(of, refused)).collect::<Vec<_>>(),
+        "holders": of.holders.iter().map(|of| holder(of, refused, snapshot)).collect::<Vec<_>>(),
         "growth": growth.collect::<Vec<_>>(),
         "fewest": way(refusal.and_then(|refusal| refusal.fewest.as_ref())),
         "least": way(refusal.and_then(|refusal| refusal.least.as_ref())),
@@ -65,9 +69,10 @@ fn verdict(refusal: &Refusal<'_>) -> &'static str {
     }
 }
 
-fn holder(holder: &Holder, refused: &Refused) -> Value {
+fn holder(holder: &Holder, refused: &Refused, snapshot: Snapshot<'_>) -> Value {
     let header = &refused.replay.header;
-    json!({
+    let contexts = snapshot.contexts();
+    let fields = json!({
         "n_buffers": int(holder.n),
         "bank_bytes": int(holder.bank_bytes),
         "size_bytes": int(holder.size_bytes),
@@ -77,7 +82,8 @@ fn holder(holder: &Holder, refused: &Refused) -> Value {
         "first": moment(holder.since.0, header),
         "last": moment(holder.since.1, header),
         "mark": refused.mark_before(holder.since.0.n),
-    })
+    });
+    with(fields, Origin::of(contexts, contexts.find(holder.ctx)).json())
 }
 
 fn way(way: &Way<'_>, refused: &Refused, snapshot: Snapshot<'_>) -> Value {
@@ -100,6 +106,7 @@ fn buffers(buffers: &[&Buffer], refused: &Refused, snapshot: Snapshot<'_>) -> Ve
             "since": moment(buffer.since.into(), &refused.replay.header),
             "mark": refused.mark_before(buffer.since.n),
         });
+        let more = with(more, Origin::of_buffer(snapshot.contexts(), buffer).json());
         with(json::buffer(buffer, snapshot.chips_in_order(buffer.place())), more)
     };
     buffers.iter().map(buffer).collect()

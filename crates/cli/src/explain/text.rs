@@ -3,6 +3,7 @@
 use super::{Allocation, Clashing, Explanation, Holder, Known, What};
 use crate::failures::Refused;
 use crate::look::{Tone, paint};
+use crate::origin::{self, Origin};
 use crate::render;
 use std::io::{self, Write};
 use tt_memtrace_ledger::{Buffer, LaidOut, Moment, Refusal, Verdict, Way};
@@ -45,6 +46,9 @@ struct Page<'a> {
 impl Page<'_> {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", paint(Tone::Head, &self.title()))?;
+        if let Some(words) = self.origin(self.explanation.found.stamp.ctx).words() {
+            writeln!(out, "  asked for   {words}")?;
+        }
         match &self.explanation.what {
             What::Allocation(allocation) => self.allocation(allocation, out),
             What::Clash(clashing) => self.clash(clashing, out),
@@ -137,6 +141,9 @@ impl Page<'_> {
             return Ok(());
         }
         let size = refusal.map.end - refusal.map.start;
+        if holders.iter().any(|holder| self.origin(holder.ctx).is_known()) {
+            return self.holders_by_origin(holders, size, out);
+        }
         let row = |holder: &Holder| {
             let (first, last) = holder.since;
             let since = render::moment(first, self.header);
@@ -159,6 +166,37 @@ impl Page<'_> {
         let heads = [">held by", ">size each", ">per bank", "", "class", "layout", ">since", ">up to", mark];
         render::table(out, &heads, holders[..n_shown].iter().map(row).collect())?;
         more(holders.len() - n_shown, "kind", out)
+    }
+
+    /// The same where it is known who made them, which says more than how they are spread.
+    fn holders_by_origin(&self, holders: &[Holder], size: u64, out: &mut dyn Write) -> io::Result<()> {
+        let row = |holder: &Holder| {
+            let [op, line] = self.origin(holder.ctx).cells();
+            vec![
+                holder.n.to_string(),
+                render::bytes(holder.size_bytes),
+                render::bytes(holder.bank_bytes),
+                render::percent(holder.bank_bytes, size),
+                holder.class.to_string(),
+                render::moment(holder.since.0, self.header),
+                op,
+                line,
+                self.mark_before(holder.since.0.n),
+            ]
+        };
+        let n_shown = self.extent.of(holders.len());
+        writeln!(out)?;
+        let [op, line] = origin::HEADS;
+        let heads =
+            [">held by", ">size each", ">per bank", "", "class", ">since", op, line, self.mark_head()];
+        render::table(out, &heads, holders[..n_shown].iter().map(row).collect())?;
+        more(holders.len() - n_shown, "kind", out)
+    }
+
+    /// What is known of a context, by its number in the capture.
+    fn origin(&self, ctx: u32) -> Origin<'_> {
+        let contexts = self.explanation.snapshot.contexts();
+        Origin::of(contexts, contexts.find(ctx))
     }
 
     /// The column for the last mark before a buffer was made, where the program set any.
@@ -216,19 +254,32 @@ impl Page<'_> {
     }
 
     fn buffers(&self, buffers: &[&Buffer], out: &mut dyn Write) -> io::Result<()> {
+        let origin = |buffer: &Buffer| Origin::of_buffer(self.explanation.snapshot.contexts(), buffer);
+        let has_origins = buffers.iter().any(|buffer| origin(buffer).is_known());
         let row = |buffer: &&Buffer| {
-            vec![
+            let mut row = vec![
                 format!("  {:#x}", buffer.alloc.address),
                 render::bytes(buffer.alloc.size_bytes),
                 render::bytes(buffer.bank_bytes),
                 buffer.class.to_string(),
-                buffer.alloc.layout.to_string(),
-                render::moment(buffer.since.into(), self.header),
-                self.mark_before(buffer.since.n),
-            ]
+            ];
+            if !has_origins {
+                row.push(buffer.alloc.layout.to_string());
+            }
+            row.push(render::moment(buffer.since.into(), self.header));
+            if has_origins {
+                row.extend(origin(buffer).cells());
+            }
+            row.push(self.mark_before(buffer.since.n));
+            row
         };
         let n_shown = self.extent.of(buffers.len());
-        let heads = [">address", ">size", ">per bank", "class", "layout", ">since", self.mark_head()];
+        let mut heads = vec![">address", ">size", ">per bank", "class", "layout", ">since"];
+        if has_origins {
+            heads.retain(|head| *head != "layout");
+            heads.extend(origin::HEADS);
+        }
+        heads.push(self.mark_head());
         render::table(out, &heads, buffers[..n_shown].iter().map(row).collect())?;
         more(buffers.len() - n_shown, "buffer", out)
     }
