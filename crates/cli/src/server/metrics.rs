@@ -76,11 +76,14 @@ pub fn text(state: &State, has_pids: bool) -> String {
     out.0
 }
 
+/// The name of a metric, what it is, and where it is taken from.
+type Figure<T, N> = (&'static str, &'static str, fn(&T) -> N);
+
 struct Text(String);
 
 impl Text {
     fn chips(&mut self, state: &State) {
-        let of_types: [(&str, &str, fn(&Memory) -> Option<u64>); 8] = [
+        let of_types: [Figure<Memory, Option<u64>>; 8] = [
             ("live_bytes", "Bytes that are allocated, without padding.", |memory| Some(memory.live_bytes)),
             ("peak_bytes", "The most bytes that were allocated at once.", |memory| Some(memory.peak_bytes)),
             (
@@ -105,7 +108,7 @@ impl Text {
             });
             self.metric(name, "gauge", help, samples);
         }
-        let of_chips: [(&str, &str, fn(&Chip) -> Option<u64>); 3] = [
+        let of_chips: [Figure<Chip, Option<u64>>; 3] = [
             (
                 "l1_headroom_bytes",
                 "Bytes between circular buffers and L1 buffers on the worst core.",
@@ -152,7 +155,7 @@ impl Text {
     }
 
     fn each_process(&mut self, state: &State) {
-        let of_types: [(&str, &str, fn(&Memory) -> u64); 2] = [
+        let of_types: [Figure<Memory, u64>; 2] = [
             ("process_live_bytes", "Bytes that a process holds on all its devices.", |memory| {
                 memory.live_bytes
             }),

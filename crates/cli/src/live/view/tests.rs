@@ -64,8 +64,8 @@ fn state(n_chips: u32) -> State {
         size_bytes: (20 - n) * MIB,
         since_wall_ns: BEGAN + n * SECOND,
         class: "user".into(),
-        op: (n % 3 == 0).then(|| "ttnn::matmul".into()),
-        at: (n % 3 == 0).then(|| "/home/someone/a/long/way/to/model.py:123".into()),
+        op: n.is_multiple_of(3).then(|| "ttnn::matmul".into()),
+        at: n.is_multiple_of(3).then(|| "/home/someone/a/long/way/to/model.py:123".into()),
     };
     State {
         schema: "tt-memtrace.state".into(),
