@@ -25,6 +25,10 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// So many bytes of lines wait for a server that reads slowly; then it misses the next ones.
 const MOST_PENDING: usize = 1 << 20;
+/// Lines are sent at once when there are so many bytes of them, or somebody waits; else so often, all that came: each
+/// time costs both sides more than many events.
+const MANY_BYTES: usize = 32 << 10;
+const PAUSE: Duration = Duration::from_millis(10);
 /// The lines of a state go in frames of about so many bytes.
 const FRAME_BYTES: usize = 64 << 10;
 /// No frame that a server sends to a recorder is longer.
@@ -67,6 +71,8 @@ struct Connection {
     is_welcome: bool,
     /// Up to which event the server has them.
     acked: Option<u64>,
+    /// When it was sent to and listened to last.
+    looked: Option<Instant>,
 }
 
 impl Server {
@@ -108,12 +114,16 @@ impl Server {
         }
     }
 
-    /// Connects if it is time to, sends what there is room for, and reads what the server says.
-    pub fn turn(&mut self) {
+    /// Connects if it is time to, sends what there is room for, and reads what the server says. If nobody waits for
+    /// that, only now and then.
+    pub fn turn(&mut self, is_urgent: bool) {
         if self.connection.is_none() && Instant::now() >= self.next {
             self.connect();
         }
         let Some(connection) = &mut self.connection else { return };
+        if !is_urgent && connection.may_wait() {
+            return;
+        }
         let outcome = connection.turn();
         if connection.is_welcome {
             self.wait = SHORTEST_WAIT;
@@ -153,7 +163,7 @@ impl Server {
             if is_done || moved.elapsed() > END_STALL || started.elapsed() > END_PATIENCE {
                 break;
             }
-            self.turn();
+            self.turn(true);
             std::thread::sleep(Duration::from_micros(200));
         }
         self.connection = None;
@@ -237,7 +247,13 @@ impl Connection {
             answers: Vec::new(),
             is_welcome: false,
             acked: None,
+            looked: None,
         }
+    }
+
+    fn may_wait(&self) -> bool {
+        let has_just_looked = self.looked.is_some_and(|looked| looked.elapsed() < PAUSE);
+        has_just_looked && self.out.len() - self.sent < MANY_BYTES
     }
 
     fn is_drained(&self) -> bool {
@@ -282,6 +298,7 @@ impl Connection {
     }
 
     fn turn(&mut self) -> Result<(), Lost> {
+        self.looked = Some(Instant::now());
         while !self.is_drained() {
             let n = self.socket.send(&self.out[self.sent..]);
             // Who refuses ends the connection; why, is still to be read.

@@ -78,12 +78,14 @@ struct Class {
     n_free: AtomicUsize,
     /// Where to look first.
     hint: AtomicUsize,
+    /// How many of them, from the first on, any thread has ever had: the worker looks at no others.
+    n_used: AtomicUsize,
 }
 
 impl Class {
     fn new(segments: Range<usize>) -> Self {
-        let (n_free, hint) = (AtomicUsize::new(segments.len()), AtomicUsize::new(0));
-        Self { segments, n_free, hint }
+        let n_free = AtomicUsize::new(segments.len());
+        Self { segments, n_free, hint: AtomicUsize::new(0), n_used: AtomicUsize::new(0) }
     }
 }
 
@@ -303,6 +305,8 @@ impl Spool {
             let is_free = state & 0xffff_ffff == FREE;
             if is_free && word.compare_exchange(state, owned, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
                 class.hint.store((start + i + 1) % n, Ordering::Relaxed);
+                // Before anything is committed in it.
+                class.n_used.fetch_max((start + i) % n + 1, Ordering::Release);
                 hot.segment = u32::try_from(segment).unwrap_or(0);
                 // SAFETY: the layout's own offsets.
                 hot.next = unsafe { self.base.add(self.layout.slot(segment, 0)) }.cast();
@@ -314,6 +318,11 @@ impl Spool {
         }
         class.n_free.fetch_add(1, Ordering::Release);
         false
+    }
+
+    /// How many small segments, and how many others, any thread has ever had, from the first of each on.
+    pub fn n_used(&self) -> (usize, usize) {
+        (self.small.n_used.load(Ordering::Acquire), self.large.n_used.load(Ordering::Acquire))
     }
 
     /// Gives a segment back in which nothing is left to read. By the worker only.

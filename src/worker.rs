@@ -18,6 +18,10 @@ use tt_memtrace_wire::{Ending, Event, Footer, Line, Lost};
 /// The worker sleeps between these while nothing comes, longer each time.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(500);
 const LONGEST_SLEEP: Duration = Duration::from_millis(5);
+/// While no more than so many slots come between two rounds, a hundredth of the spool, it sleeps, too, but no longer than
+/// this: each round costs as much as a few hundred events.
+const FEW_SLOTS: usize = 512;
+const CALM_SLEEP: Duration = Duration::from_millis(2);
 /// Drops alone are told this often.
 const LOST_AGE: Duration = Duration::from_millis(100);
 /// After so many idle rounds the worker looks whether it is alone.
@@ -58,6 +62,10 @@ struct Worker {
     server: Option<Server>,
     /// The flush that waits for the server, and the event it waits for.
     asked: (u64, u64),
+    /// The last flush that has what it wants.
+    flushed: u64,
+    /// The slots that the last round found.
+    n_found: usize,
     /// What the files hold.
     journal: Journal,
     /// What the spool holds.
@@ -92,6 +100,8 @@ impl Worker {
             spill,
             server,
             asked: (0, 0),
+            flushed: 0,
+            n_found: 0,
             journal,
             merge: Merge::new(spool.layout()),
             batch: Batch::default(),
@@ -109,12 +119,12 @@ impl Worker {
         let started = Instant::now();
         let mut anchored = started;
         loop {
-            // At first, before anything is written: a server that is there sees every event.
-            if let Some(server) = &mut self.server {
-                server.turn();
-            }
             // Asked first: what is found afterwards is all that they can want.
             let (ending, ticket) = (self.pipeline.ending(), self.pipeline.flush_wanted());
+            // Before anything is written: a server that is there sees every event.
+            if let Some(server) = &mut self.server {
+                server.turn(ticket > self.flushed);
+            }
             if anchored.elapsed() > (started.elapsed() / 8).min(ANCHOR_AGE) {
                 self.spool.renew_anchor();
                 anchored = Instant::now();
@@ -143,6 +153,10 @@ impl Worker {
                         }
                     }
                 }
+                (Round::Written, None) if self.n_found <= FEW_SLOTS => {
+                    std::thread::park_timeout(sleep);
+                    (sleep, n_idle) = ((sleep * 2).min(CALM_SLEEP), 0);
+                }
                 _ => (sleep, n_idle) = (SHORTEST_SLEEP, 0),
             }
         }
@@ -150,18 +164,20 @@ impl Worker {
 
     /// What was asked for by that flush is in the file: it is done as soon as the server, if there is one, has it too.
     fn note_flushed(&mut self, ticket: u64) {
-        let Some(server) = &self.server else { return self.pipeline.set_flushed(ticket) };
         let (asked, n) = self.asked;
-        if server.has(n) {
-            self.pipeline.set_flushed(asked);
-            self.asked = (ticket, self.journal.n);
+        match &self.server {
+            None => self.flushed = ticket,
+            Some(server) if server.has(n) => (self.flushed, self.asked) = (asked, (ticket, self.journal.n)),
+            Some(_) => return,
         }
+        self.pipeline.set_flushed(self.flushed);
     }
 
     /// Takes everything that is in the spool and writes it, or, if that is too much at once, moves it to the
     /// spill file and writes the oldest of that.
     fn round(&mut self) -> io::Result<Round> {
         self.find();
+        self.n_found = self.merge.n_slots();
         let n_dropped = self.spool.n_dropped();
         let is_behind = self.is_behind();
         if self.merge.is_empty() && !is_behind {
@@ -198,7 +214,7 @@ impl Worker {
 
     fn find(&mut self) {
         let spool = self.spool;
-        self.merge.find(&|at| spool.load(at));
+        self.merge.find(&|at| spool.load(at), &|| spool.n_used());
         if self.merge.is_empty() {
             // Segments of threads that ended with nothing left to read.
             self.free_segments();

@@ -1,6 +1,8 @@
 //! From JSON lines to values. Every key a line may have is read in one pass into [`Fields`]; what a kind
 //! needs is then taken from there. Unknown keys are ignored, unknown kinds are [`Line::Unknown`].
 
+mod own;
+
 use crate::event::{
     Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event, Failure,
     Kernel, KernelKind, Lost, Place, Request, Stamp, SweepCause, TraceStep,
@@ -15,6 +17,10 @@ use std::borrow::Cow;
 use std::fmt;
 
 pub(crate) fn line(text: &str) -> Result<Line, LineError> {
+    own::line(text).map_or_else(|| json_line(text), Ok)
+}
+
+fn json_line(text: &str) -> Result<Line, LineError> {
     let fields: Fields<'_> = serde_json::from_str(text).map_err(|e| LineError::NotALine(e.to_string()))?;
     fields.into_line()
 }

@@ -159,6 +159,17 @@ impl Layout {
         if segment < self.n_small { SMALL_SLOTS } else { self.n_slots }
     }
 
+    /// How many small segments there are, and how many others.
+    pub fn n_all(self) -> (usize, usize) {
+        (self.n_small, self.n_segments - self.n_small)
+    }
+
+    /// The first small segments and the first others, so many.
+    pub fn used(self, (n_small, n_others): (usize, usize)) -> impl Iterator<Item = usize> {
+        let others = self.n_small..self.n_segments.min(self.n_small + n_others);
+        (0..self.n_small.min(n_small)).chain(others)
+    }
+
     /// Where a word of a segment's header is.
     pub fn segment_word(self, segment: usize, word: usize) -> usize {
         SEGMENTS + segment * SEGMENT_WORDS + word

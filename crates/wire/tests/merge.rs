@@ -56,7 +56,7 @@ proptest! {
 
         let mut merge = Merge::new(layout);
         let (mut taken, mut n_done) = (Vec::new(), 0);
-        merge.find(&|at| image.words[at]);
+        merge.find(&|at| image.words[at], &|| layout.n_all());
         prop_assert_eq!(merge.n_slots(), all(&expected).concat().len());
         loop {
             let mut piece = Batch::default();
@@ -78,7 +78,7 @@ proptest! {
         prop_assert_eq!(taken, all(&expected));
         prop_assert_eq!(n_done, retired.iter().filter(|is_retired| **is_retired).count());
         // All of it is in a file now.
-        merge.find(&|at| image.words[at]);
+        merge.find(&|at| image.words[at], &|| layout.n_all());
         prop_assert!(merge.is_empty());
     }
 

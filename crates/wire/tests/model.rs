@@ -101,7 +101,7 @@ impl Worker {
             segment.map_or_else(|| spool.load(at), |segment| GENERATION << 32 | read[segment] as u64)
         };
         let mut merge = Merge::new(LAYOUT);
-        merge.find(&load);
+        merge.find(&load, &|| LAYOUT.n_all());
         while !merge.is_empty() {
             merge.take(&load, 1, batch);
             for Moved { segment, read, .. } in merge.moved() {

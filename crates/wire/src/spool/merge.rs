@@ -63,17 +63,19 @@ impl Merge {
     /// spool, and orders what is read behind it.
     ///
     /// All segments are read twice. The second time finds causes of what the first one found: they were committed
-    /// before their effects, but perhaps in a segment that had been passed already.
-    pub fn find(&mut self, load: &impl Fn(usize) -> u64) {
+    /// before their effects, but perhaps in a segment that had been passed already. `n_used` says how many small
+    /// segments, and how many others, any thread has ever had, from the first of each on: most of the small ones never
+    /// have an owner. It is asked each time, as a thread may have got its first one in between.
+    pub fn find(&mut self, load: &impl Fn(usize) -> u64, n_used: &impl Fn() -> (usize, usize)) {
         self.next.clear();
         self.moved.clear();
         self.n_slots = 0;
+        self.cursors.fill(Cursor::default());
         let mut newest = 0;
-        for segment in 0..self.layout.n_segments {
-            self.cursors[segment] = Cursor::default();
+        for segment in self.layout.used(n_used()) {
             newest = self.look(load, segment, None, u64::MAX).max(newest);
         }
-        for segment in 0..self.layout.n_segments {
+        for segment in self.layout.used(n_used()) {
             let Cursor { is_used, found, .. } = self.cursors[segment];
             if self.n_slots > 0 {
                 self.look(load, segment, is_used.then_some(found as usize), newest);
