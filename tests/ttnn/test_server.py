@@ -150,8 +150,13 @@ def test_two_at_once_are_summed_and_exactly_the_buffers_of_the_killed_one_go(ser
             at[step % 2] = program.checkpoint()
         assert truth(at[0]) and truth(at[1])
         killed = subprocess.run(["pgrep", "-P", str(first.process.pid)], capture_output=True, text=True)
-        os.kill(int(killed.stdout.split()[0]) if killed.stdout else first.process.pid, signal.SIGKILL)
+        pid = int(killed.stdout.split()[0]) if killed.stdout else first.process.pid
+        spools = lambda: list(Path("/dev/shm").glob(f"tt-memtrace-{pid}-*.spool"))  # noqa: E731
+        assert spools()
+        os.kill(pid, signal.SIGKILL)
         eventually("the killed one is gone", lambda: figures(server.state()) == truth(at[1]))
+        # No capture names it, so nobody else would remove it.
+        eventually("its spool is gone", lambda: not spools())
         assert "orphaned buffer" in server.log.read_text()
         second.go_on()
         assert figures(server.state()) != {} and second.checkpoint()

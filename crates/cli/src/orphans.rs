@@ -50,6 +50,18 @@ fn orphan(path: &Path) -> Option<Orphan> {
     is_gone.then(|| Orphan { path: path.to_owned(), bytes: metadata.len(), capture })
 }
 
+/// Removes the spool of a process that is gone and told a tracking server only: no capture names it, so nobody else
+/// would. Any other path, which a peer may name as well, is left alone.
+pub fn remove_untold(spool: &Path) {
+    let is_in_memory = spool.parent() == Some(Path::new(recover::IN_MEMORY));
+    if let Some(orphan) = Some(spool).filter(|_| is_in_memory).and_then(orphan)
+        && orphan.capture.as_deref().is_some_and(is_none)
+    {
+        // If that fails, `doctor` lists it.
+        let _ = fs::remove_file(spool);
+    }
+}
+
 /// The pid in `tt-memtrace-PID-TIME.spool`.
 fn spool_owner(file_name: &str) -> Option<u32> {
     let numbers = file_name.strip_prefix("tt-memtrace-")?.strip_suffix(".spool")?;

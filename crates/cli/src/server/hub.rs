@@ -7,8 +7,10 @@ use super::peer::Peer;
 use super::picture;
 use super::process::{AtFork, Process, ProcessInfo, ProcessState, Protocol, Retold, Status};
 use crate::clock::wall_ns;
+use crate::orphans;
 use crate::state::Note;
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -252,6 +254,9 @@ impl Hub {
         }
         self.end_locked(process, &mut state, how);
         drop(state);
+        if let (End::Killed, Some(spool)) = (how, &process.info.header.spool) {
+            orphans::remove_untold(Path::new(spool));
+        }
         let mut processes = lock(&self.processes);
         processes.running.retain(|known| !Arc::ptr_eq(known, process));
         processes.over.push_back(Arc::clone(process));
