@@ -102,8 +102,13 @@ fn an_immediate_exit_of_one_thread_does_not_wait_for_the_others_to_stop() {
     let death = Death::new();
     let outcome = death.run("3000", "0", &["_exit"], &[]);
     assert_eq!((outcome.status.code(), &*outcome.stderr), (Some(4), ""));
-    let capture = Long::read(&death.capture());
-    assert!(capture.footer.is_some());
+    let mut capture = Long::read(&death.capture());
+    if capture.footer.is_none() {
+        // On a starved machine the end of the process does not wait long enough; what is left is in the spool.
+        recover(&death.capture());
+        capture = Long::read(&death.capture());
+        assert!(capture.recovery.is_some());
+    }
     // The others go on until the very end; what is there of them has no gap.
     let mut next = [0; 4];
     for event in &capture.events {
