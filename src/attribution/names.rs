@@ -54,22 +54,27 @@ struct Site {
     is_runtime: bool,
 }
 
+const NOWHERE: Site = Site { file: 0, function: 0, line: 0, is_runtime: false };
+
 /// Gives the context of the calling thread a number and defines it, with everything it names that is new.
 pub fn define(pipeline: &Pipeline, python: &Python) -> u32 {
     let names = &mut *pipeline.names();
     let mut walk = Walk::here(python, test::current());
+    let mut sites = [NOWHERE; frames::MOST_FRAMES];
+    let mut n_walks = 1;
     // At most: code objects have ended, and the first operation of all is found again.
-    for _ in 0..MOST_WALKS {
-        if !names.has_news(pipeline, python, &walk) {
-            break;
+    while names.has_news(pipeline, python, &walk, &mut sites) {
+        if n_walks == MOST_WALKS {
+            return 0;
         }
         walk = Walk::here(python, walk.test);
+        n_walks += 1;
     }
     // Another thread may have been here first.
     if let Some(number) = known::find(walk.key) {
         return number;
     }
-    let (stack, op) = names.stack(pipeline, python, &walk);
+    let (stack, op) = names.stack(pipeline, python, &walk, &mut sites[..walk.frames().len()]);
     let test = walk.test.map(|test| names.text(pipeline, &test.id));
     let number = names.context(pipeline, op, stack, test);
     known::insert(walk.key, number);
@@ -79,7 +84,8 @@ pub fn define(pipeline: &Pipeline, python: &Python) -> u32 {
 impl Names {
     /// Whether the frames have to be looked at anew, because what was known of them is no longer true, or because
     /// more is known now.
-    fn has_news(&mut self, pipeline: &Pipeline, python: &Python, walk: &Walk) -> bool {
+    /// Else `sites` are those of the frames.
+    fn has_news(&mut self, pipeline: &Pipeline, python: &Python, walk: &Walk, sites: &mut [Site]) -> bool {
         // Other code objects may be where some were that were read. None that is on this thread's stack can end.
         if self.generation != walk.generation {
             self.sites.clear();
@@ -88,9 +94,9 @@ impl Names {
             return true;
         }
         let before = self.n_operations;
-        for frame in walk.frames() {
+        for (site, frame) in sites.iter_mut().zip(walk.frames()) {
             // SAFETY: the code of a frame of the calling thread.
-            unsafe { self.site(pipeline, python, frame) };
+            *site = unsafe { self.site(pipeline, python, frame) };
         }
         if self.n_operations == before {
             return false;
@@ -101,17 +107,16 @@ impl Names {
     }
 
     /// Numbers of the stack and of the operation.
-    fn stack(&mut self, pipeline: &Pipeline, python: &Python, walk: &Walk) -> (Option<u32>, Option<u32>) {
-        if walk.frames().is_empty() {
+    fn stack(
+        &mut self,
+        pipeline: &Pipeline,
+        python: &Python,
+        walk: &Walk,
+        sites: &mut [Site],
+    ) -> (Option<u32>, Option<u32>) {
+        if sites.is_empty() {
             return (None, None);
         }
-        let none = Site { file: 0, function: 0, line: 0, is_runtime: false };
-        let mut sites = [none; frames::MOST_FRAMES];
-        for (site, frame) in sites.iter_mut().zip(walk.frames()) {
-            // SAFETY: the code of a frame of the calling thread.
-            *site = unsafe { self.site(pipeline, python, frame) };
-        }
-        let sites = &mut sites[..walk.frames().len()];
         let op = self.operation(pipeline, python, walk.frames(), sites);
         let op = op.or_else(|| self.function(pipeline, python, walk.frames(), sites));
         (Some(self.stack_number(pipeline, sites, walk.is_cut)), op)

@@ -37,6 +37,7 @@ BANK_UNIT = {"wormhole_b0": 32, "blackhole": 64}
 ENDINGS = ("close", "reopen", "exit", "raise", "hard", "kill")
 EXIT_STATUS = {"endings raise": 1, "endings kill": 128 + signal.SIGKILL, "test_suite": 1}  # 0 for all others
 WITHOUT_CHECKPOINTS = {"demo"}
+RUNS_ANOTHER = {"stepwise"}
 NOT_APPLICABLE = 77
 RUN_SECONDS = 300
 SHOWN_DIFFERENCES = 20  # of each cell; with --json all of them
@@ -86,7 +87,7 @@ def workloads_in(directory: Path) -> list[Workload]:
     imports = re.compile(r"^\s*(?:from|import) (\w+)", re.MULTILINE)
     helpers = {name for path in sources.values() for name in imports.findall(path.read_text())}
     found = []
-    for name in sorted(sources.keys() - helpers):
+    for name in sorted(sources.keys() - helpers - RUNS_ANOTHER):
         modes = ENDINGS if name == "endings" else ("",)
         found += [Workload(f"{name} {mode}".strip(), sources[name], mode.split()) for mode in modes]
     return found
