@@ -20,6 +20,8 @@ use tt_memtrace_wire::names;
 const SHM_BYTES: u64 = 64 << 20;
 /// The runtimes that were tried: 0.65 to 0.81.
 const TTNN_MINORS: std::ops::RangeInclusive<u32> = 65..=81;
+/// The releases of CPython whose frames are read, as `src/attribution` does.
+const STACKS_OF: [&str; 2] = ["3.10", "3.12"];
 
 /// How a check came out. The worst one is the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -220,6 +222,7 @@ fn server() -> Option<Check> {
 fn runtime(python: &OsStr) -> Vec<Check> {
     const QUESTION: &str = "import sys, importlib.metadata as m\n\
         print('%d.%d.%d' % sys.version_info[:3])\n\
+        print(sys.implementation.name)\n\
         try: print(m.version('ttnn'))\n\
         except m.PackageNotFoundError: print('')";
     let mut command = Command::new(python);
@@ -230,9 +233,23 @@ fn runtime(python: &OsStr) -> Vec<Check> {
         let remedy = "only C++ programs can be recorded; for Python, activate its environment";
         return vec![Check::doubtful("python", format!("{name} does not run"), remedy)];
     };
-    let mut lines = answer.lines();
-    let python = Check::fine("python", format!("{name} {}", lines.next().unwrap_or_default()));
-    vec![python, ttnn(lines.next().unwrap_or_default())]
+    let mut lines = answer.lines().map(str::trim);
+    let mut next = || lines.next().unwrap_or_default();
+    let (version, implementation) = (next(), next());
+    let python = Check::fine("python", format!("{name} {version}"));
+    vec![python, stacks(implementation, version), ttnn(next())]
+}
+
+/// Whether it can be told which line, operation and test allocated something.
+fn stacks(implementation: &str, version: &str) -> Check {
+    let name = "stacks";
+    let release = version.rsplit_once('.').map_or(version, |(release, _)| release);
+    if implementation == "cpython" && STACKS_OF.contains(&release) {
+        return Check::fine(name, format!("lines and operations of Python {release} are recorded"));
+    }
+    let read = STACKS_OF.join(" and ");
+    let text = format!("no lines and operations of {implementation} {release} are recorded");
+    Check::doubtful(name, text, format!("buffers are, all the same; those are read from CPython {read} only"))
 }
 
 fn ttnn(version: &str) -> Check {
@@ -323,6 +340,21 @@ mod tests {
         assert_eq!(ttnn("0.65.0").status, Status::Fine);
         for version in ["", "0.90.0", "1.66.0", "dev"] {
             assert_eq!(ttnn(version).status, Status::Doubtful, "{version}");
+        }
+    }
+
+    #[test]
+    fn stacks_of_a_release_that_nobody_reads_are_doubtful() {
+        assert_eq!(stacks("cpython", "3.10.13").status, Status::Fine);
+        assert_eq!(stacks("cpython", "3.12.1").status, Status::Fine);
+        for (implementation, version) in
+            [("cpython", "3.11.7"), ("cpython", "3.1.0"), ("pypy", "3.10.14"), ("", "")]
+        {
+            assert_eq!(
+                stacks(implementation, version).status,
+                Status::Doubtful,
+                "{implementation} {version}"
+            );
         }
     }
 
