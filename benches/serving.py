@@ -1,23 +1,22 @@
 """The tracking server beside many recorded programs: `scripts/serving` builds what this needs, and runs it.
 
     serving.py load      64 programs with 1,000,000 events a second in all, with a server alone, then with captures
-    serving.py restart   the server killed and started again 100 times under load
-    serving.py live      what `tt-memtrace live` takes beside 100,000 events a second
+    serving.py live      what `tt-memtrace live` takes on a terminal, beside 100,000 events a second
 
-Each run compares what the server says in the end with what the programs know that they hold, and fails if that
-differs. The binaries, the library and the compiled `paced.c` come as TT_MEMTRACE_BIN, TT_MEMTRACE_LIB and PACED.
+In the end what the server says is compared with what the programs know that they hold: a difference is a failure. The
+command, the library and the compiled `tests/c/paced.c` come as TT_MEMTRACE_BIN, TT_MEMTRACE_LIB and PACED.
 """
 
 import argparse
 import contextlib
+import fcntl
 import json
 import os
 import pty
-import resource
-import signal
+import struct
 import subprocess
-import sys
 import tempfile
+import termios
 import threading
 import time
 from pathlib import Path
@@ -78,12 +77,12 @@ class Server:
 class Program:
     """A recorded program, which says what it held."""
 
-    def __init__(self, server, held, rate, seconds, output=None):
+    def __init__(self, server, held, rate, output=None):
         mine = {"LD_PRELOAD": LIBRARY, "TT_ALLOC_TRACKING_ENABLED": "1", "TT_MEMTRACE_SERVER": server.socket}
         if output:
             mine["TT_MEMTRACE_OUTPUT"] = output
         self.process = subprocess.Popen(
-            [PACED, str(held), str(rate), str(seconds)],
+            [PACED, str(held), str(rate)],
             env=os.environ | mine,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -95,8 +94,8 @@ class Program:
         if self.process.stdout.readline() != "ready\n":
             raise SystemExit(f"a program did not begin: {self.process.stderr.read()}")
 
-    def go(self):
-        self.process.stdin.write("go\n")
+    def say(self, line):
+        self.process.stdin.write(f"{line}\n")
         self.process.stdin.flush()
 
     def result(self):
@@ -129,54 +128,101 @@ def compare(server, results):
     return state
 
 
-def run_programs(server, n, held, rate, seconds, output=None, beside=contextlib.nullcontext):
-    programs = [Program(server, held, rate / n, seconds, output) for _ in range(n)]
-    for program in programs:
-        program.expect_ready()
-    before = {program.process.pid: cpu_seconds(program.process.pid) for program in programs}
-    served, started = cpu_seconds(server.process.pid), time.monotonic()
-    for program in programs:
-        program.go()
-    with beside():
-        results = [program.result() for program in programs]
-    took = time.monotonic() - started
-    cpu = sum(cpu_seconds(pid) - earlier for pid, earlier in before.items())
-    served = None if server.process.poll() is not None else cpu_seconds(server.process.pid) - served
-    return programs, results, took, cpu, served
+class Run:
+    """Programs at work, and what that takes."""
+
+    def __init__(self, server, options, output=None):
+        self.server = server
+        rate = options.rate / options.programs
+        self.programs = [Program(server, options.held, rate, output) for _ in range(options.programs)]
+        for program in self.programs:
+            program.expect_ready()
+        self.before = self.cpu()
+        for program in self.programs:
+            program.say("go")
+
+    def cpu(self):
+        """Processor seconds of the server, and of the programs."""
+        of_programs = sum(cpu_seconds(program.process.pid) for program in self.programs)
+        return cpu_seconds(self.server.process.pid), of_programs
+
+    def stop(self):
+        """What each program holds, when the server has all of it."""
+        for program in self.programs:
+            program.say("stop")
+        self.results = [program.result() for program in self.programs]
+        self.server_cpu, self.program_cpu = (now - then for now, then in zip(self.cpu(), self.before))
+        return compare(self.server, self.results)
+
+    def finish(self):
+        for program in self.programs:
+            program.finish()
+        until("all have ended", lambda: {of["status"] for of in self.server.state()["processes"]} == {"exited"})
 
 
 def load(options):
     for what in ["server alone", "server and captures"]:
         with tempfile.TemporaryDirectory() as folder:
             folder = Path(folder)
-            output = None if what == "server alone" else folder / "captures" / "%p.jsonl"
-            (folder / "captures").mkdir()
+            output = None if what == "server alone" else folder / "%p.jsonl"
             server = Server(folder)
             empty = memory_kib(server.process.pid)
-            programs, results, took, cpu, served = run_programs(
-                server, options.programs, options.held, options.rate, options.seconds, output
-            )
-            state = compare(server, results)
-            n = sum(result["n_events"] for result in results) - options.programs * options.held
-            seconds = max(result["seconds"] for result in results)
+            run = Run(server, options, output)
+            time.sleep(options.seconds)
+            state = run.stop()
+            n = sum(result["n_events"] for result in run.results) - options.programs * options.held
+            seconds = max(result["seconds"] for result in run.results)
             print(
-                f"{what}: {options.programs} programs, {n} events in {seconds:.1f} s: {n / seconds:,.0f} a second"
-                f" (all acknowledged after {took:.1f} s)\n"
+                f"{what}: {options.programs} programs, {n} events in {seconds:.1f} s: {n / seconds:,.0f} a second\n"
                 f"  skipped {state['n_skipped']}, dropped {state['n_dropped']}, figures right for all\n"
-                f"  processor time per million events: server {served / n * 1e6:.2f} s,"
-                f" programs with their recorders {cpu / n * 1e6:.2f} s\n"
+                f"  processor time per million events: server {run.server_cpu / n * 1e6:.2f} s,"
+                f" programs with their recorders {run.program_cpu / n * 1e6:.2f} s\n"
                 f"  server: {empty} KiB at first, at most {memory_kib(server.process.pid)} KiB with"
-                f" {options.programs * options.held} live buffers, {state['n_events']} events\n"
-                f"  longest slice of a program's own work: {max(r['slowest_ms'] for r in results):.1f} ms",
+                f" {options.programs * options.held} live buffers\n"
+                f"  longest slice of a program's own work: {max(of['slowest_ms'] for of in run.results):.1f} ms",
                 flush=True,
             )
-            for program in programs:
-                program.finish()
-            until("all have ended", lambda: {of["status"] for of in server.state()["processes"]} == {"exited"})
+            run.finish()
             server.end()
-            is_whole = state["n_skipped"] == 0 and state["n_dropped"] == 0
-            if not is_whole and not options.may_skip:
+            if (state["n_skipped"] or state["n_dropped"]) and not options.may_skip:
                 raise SystemExit("events were missed")
+
+
+def live(options):
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(Path(folder))
+        run = Run(server, options)
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.environ["TERM"] = "xterm-256color"
+            os.execv(BINARY, [BINARY, "live", "--socket", str(server.socket)])
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        n_drawn = [0]
+        threading.Thread(target=drain, args=(terminal, n_drawn), daemon=True).start()
+        time.sleep(2)
+        before, drawn, start = cpu_seconds(pid), n_drawn[0], time.monotonic()
+        time.sleep(options.seconds)
+        took = time.monotonic() - start
+        cpu, drawn = cpu_seconds(pid) - before, n_drawn[0] - drawn
+        os.write(terminal, b"q")
+        os.waitpid(pid, 0)
+        state = run.stop()
+        n = sum(result["n_events"] for result in run.results)
+        print(
+            f"live: {100 * cpu / took:.1f} % of a core over {took:.0f} s, {drawn / took:,.0f} bytes a second drawn;"
+            f" beside {options.programs} programs, {n / run.results[0]['seconds']:,.0f} events a second,"
+            f" {state['n_skipped']} skipped"
+        )
+        run.finish()
+        server.end()
+        if drawn == 0:
+            raise SystemExit("nothing was drawn")
+
+
+def drain(terminal, n_drawn):
+    with contextlib.suppress(OSError):
+        while drawn := os.read(terminal, 1 << 16):
+            n_drawn[0] += len(drawn)
 
 
 def main():
@@ -185,11 +231,13 @@ def main():
     of_load = verbs.add_parser("load")
     of_load.set_defaults(run=load, programs=64, rate=1e6, seconds=20)
     of_load.add_argument("--may-skip", action="store_true", help="on a machine that has other work")
-    for verb in [of_load]:
-        verb.add_argument("--programs", type=int)
+    of_live = verbs.add_parser("live")
+    of_live.set_defaults(run=live, programs=8, rate=1e5, seconds=20)
+    for verb in [of_load, of_live]:
+        verb.add_argument("--programs", type=int, default=argparse.SUPPRESS)
         verb.add_argument("--held", type=int, default=200, help="buffers of each program")
-        verb.add_argument("--rate", type=float, help="events a second of all programs")
-        verb.add_argument("--seconds", type=float)
+        verb.add_argument("--rate", type=float, default=argparse.SUPPRESS, help="events a second of all programs")
+        verb.add_argument("--seconds", type=float, default=argparse.SUPPRESS)
     options = parser.parse_args()
     options.run(options)
 

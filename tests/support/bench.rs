@@ -104,6 +104,11 @@ impl Run {
         self
     }
 
+    /// For whoever runs it beside other things.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Runs it to the end, and with it every process that it started and that holds its output.
     pub fn run(self) -> Outcome {
         self.run_within(PATIENCE)

@@ -1,14 +1,16 @@
-// A recorded program that allocates and deallocates at a given pace and knows what it holds, for `scripts/server-load`.
+// A recorded program that allocates and deallocates at a given pace and knows what it holds, for `scripts/server-load` and
+// `tests/serving.rs`.
 //
-//   paced HELD RATE SECONDS    HELD buffers on four chips; then, after a line on its input, RATE events a second: a buffer
-//                              goes, and another one comes in its place
+//   paced HELD RATE    HELD buffers on four chips; then, from one line on its input to the next, RATE events a second: a
+//                      buffer goes, and another one comes in its place
 //
-// Says `ready`; then, when the time is over, what it held in the end; and ends with its input. A call that takes longer
-// than a millisecond is counted.
+// Says `ready` before the first line, what it holds after the second, and ends with its input. A slice is what is due
+// after a pause of two milliseconds.
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include "tt_memtrace.h"
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +20,7 @@
 enum { MOST_HELD = 1 << 16, PATIENCE_MS = 120000 };
 
 static tt_memtrace_buffer held[MOST_HELD];
-static uint64_t n_events, next_id = 1, n_slow;
+static uint64_t n_events, next_id = 1;
 static double slowest;
 
 static double now(void) {
@@ -49,18 +51,20 @@ static void say_what_is_held(int n_held, double seconds) {
         bytes[is_l1] += held[slot].size_bytes;
     }
     int flushed = tt_memtrace_flush(PATIENCE_MS);
-    printf("{\"pid\": %d, \"n_events\": %lu, \"seconds\": %.3f, \"flush\": %d, \"n_slow\": %lu, \"slowest_ms\": %.1f, "
+    printf("{\"pid\": %d, \"n_events\": %lu, \"seconds\": %.3f, \"flush\": %d, \"slowest_ms\": %.1f, "
            "\"memory\": {\"DRAM\": [%lu, %lu], \"L1\": [%lu, %lu]}}\n",
-        getpid(), n_events, seconds, flushed, n_slow, slowest * 1e3, n[0], bytes[0], n[1], bytes[1]);
+        getpid(), n_events, seconds, flushed, slowest * 1e3, n[0], bytes[0], n[1], bytes[1]);
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4 || !tt_memtrace_track_allocate) return 2;
+    if (argc != 3 || !tt_memtrace_track_allocate) return 2;
     int n_held = atoi(argv[1]);
-    double rate = atof(argv[2]), seconds = atof(argv[3]);
+    double rate = atof(argv[2]);
+    struct pollfd input = {.fd = 0, .events = POLLIN};
     char line[8];
     if (n_held < 1 || n_held > MOST_HELD) return 2;
     setvbuf(stdout, NULL, _IOLBF, 0);
+    setvbuf(stdin, NULL, _IONBF, 0);
     for (int slot = 0; slot < n_held; slot++) allocate(slot);
     tt_memtrace_flush(PATIENCE_MS);
     puts("ready");
@@ -70,7 +74,8 @@ int main(int argc, char **argv) {
     uint64_t before = n_events;
     uint64_t random = (uint64_t)getpid();
     double start = now(), at = start;
-    while ((at = now()) - start < seconds) {
+    while (poll(&input, 1, 2) == 0) {
+        at = now();
         uint64_t due = before + (uint64_t)((at - start) * rate);
         while (n_events + 2 <= due) {
             random = random * 6364136223846793005u + 1442695040888963407u;
@@ -79,10 +84,9 @@ int main(int argc, char **argv) {
             allocate(slot);
         }
         double took = now() - at;
-        n_slow += took > 1e-3;
         slowest = took > slowest ? took : slowest;
-        usleep(2000);
     }
+    if (!fgets(line, sizeof line, stdin)) return 2;
     say_what_is_held(n_held, at - start);
     while (fgets(line, sizeof line, stdin)) {}
     return 0;
