@@ -13,7 +13,7 @@
 mod given;
 pub mod types;
 
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::{self, Fact, Pipeline};
 use crate::{guard, interpose, lifecycle, state};
 use given::{place, read, some64};
 use std::ffi::{c_char, c_int};
@@ -227,7 +227,7 @@ pub unsafe extern "C" fn tt_memtrace_track_mesh_open(
         if let Some(pipeline) = pipeline::started() {
             pipeline.define(|defined| {
                 let arch = interpose::arch_name(arch);
-                let is_new = defined.meshes.insert(mesh_id);
+                let is_new = defined.add(Fact::Mesh(mesh_id));
                 is_new.then_some(Line::Mesh(Mesh { mesh_id, chips, rows, cols, arch }))
             });
         }
@@ -259,7 +259,7 @@ pub extern "C" fn tt_memtrace_track_device_open(device_id: u32, arch: u32) {
     guard::enter(|| {
         if let Some(pipeline) = pipeline::started() {
             pipeline.define(|defined| {
-                let is_new = defined.lone_devices.insert(device_id);
+                let is_new = defined.add(Fact::LoneDevice(device_id));
                 is_new.then(|| Line::Device(Device { chip: device_id, arch: interpose::arch_name(arch) }))
             });
         }

@@ -19,24 +19,20 @@ mod test;
 use crate::pipeline::Pipeline;
 use frames::Walk;
 pub use names::Names;
-use python::Python;
 
 /// Prepares for the frames of this process. False if it is no Python that this version can read.
 pub fn begin() -> bool {
     python::find()
 }
 
-/// The context of the calling thread, if it has been defined: no lock, no allocation, no panic. 0 is none.
-#[inline(always)]
-pub fn known() -> Option<u32> {
-    match python::found() {
-        None => Some(0),
-        Some(python) => known_in(python),
-    }
+/// Whether events have contexts.
+pub fn is_on() -> bool {
+    python::found().is_some()
 }
 
-#[inline(never)]
-fn known_in(python: &'static Python) -> Option<u32> {
+/// The context of the calling thread, if it has been defined: no lock, no allocation, no panic. 0 is none.
+pub fn known() -> Option<u32> {
+    let Some(python) = python::found() else { return Some(0) };
     let walk = Walk::here(python, test::current());
     if walk.is_empty() { Some(0) } else { known::find(walk.key) }
 }

@@ -41,8 +41,8 @@ pub fn thread_id() -> u32 {
 
 /// Whether [`ordered_tsc`] can serve as the process's clock: the kernel itself trusts it.
 pub fn has_ordered_tsc() -> bool {
-    let source = std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource");
-    source.is_ok_and(|source| source.trim() == "tsc")
+    let source = std::fs::read("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+    source.is_ok_and(|source| source.trim_ascii_end() == b"tsc")
 }
 
 /// The time-stamp counter, read after everything before it has happened. The plain `rdtsc` runs ahead of loads

@@ -51,7 +51,13 @@ fn define_cores(pipeline: &Pipeline, ranges: Vec<Range>) -> u32 {
 /// The version of the ttnn package that holds the library, from the name of the package's metadata folder
 /// (`ttnn-0.81.1.dist-info`), which stands beside the package.
 fn package_version(library: &str) -> Option<String> {
-    let (site_packages, _) = library.rsplit_once("/ttnn/")?;
+    let mut folder = library;
+    let site_packages = loop {
+        (folder, _) = folder.rsplit_once('/')?;
+        if let Some(parent) = folder.strip_suffix("/ttnn") {
+            break parent;
+        }
+    };
     let entries = std::fs::read_dir(site_packages).ok()?;
     entries.flatten().find_map(|entry| {
         let name = entry.file_name().into_string().ok()?;

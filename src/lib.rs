@@ -37,5 +37,6 @@ mod server;
 mod sink;
 mod spool;
 mod state;
+mod table;
 mod thread;
 mod worker;

@@ -142,8 +142,12 @@ pub fn is_last_thread() -> bool {
     let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return false };
     tasks.flatten().filter(|task| task.file_name() != own.as_str()).all(|task| {
         // A main thread that has ended stays in the list until the process ends.
-        match std::fs::read_to_string(task.path().join("stat")) {
-            Ok(stat) => stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with(['Z', 'X'])),
+        match std::fs::read(task.path().join("stat")) {
+            // Behind the name, which may hold anything.
+            Ok(stat) => stat
+                .rsplit(|byte| *byte == b')')
+                .next()
+                .is_some_and(|rest| matches!(rest, [b' ', b'Z' | b'X', ..])),
             Err(error) => error.kind() == std::io::ErrorKind::NotFound,
         }
     })

@@ -28,7 +28,7 @@ pub fn open() -> Result<(Pipeline, impl FnOnce(&'static Pipeline) -> bool), Stri
     let (config, complaints) = Config::from_env(std::env::vars_os());
     report::set_level(config.log);
     for complaint in complaints {
-        report::say(Level::Warn, complaint);
+        report::say(Level::Warn, format_args!("{complaint}"));
     }
     let process = Process::this();
     let cannot = |path: &Path, error: &io::Error| {

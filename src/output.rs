@@ -29,13 +29,11 @@ pub fn create(wanted: Option<&OsStr>, process: &Process) -> Result<Output, (Path
     if has_placeholders {
         return next_free(path);
     }
-    if path.extension().is_some_and(|extension| extension == "jsonl") {
+    if path.as_os_str().as_bytes().ends_with(b".jsonl") {
         // The first process takes the name; the others of the same run stand beside it.
         return match open_new(&path) {
             Ok(file) => Ok(Output { file, path: absolute(path), renamed: false }),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                next_free(path.with_extension(format!("{}.jsonl", process.pid)))
-            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => next_free(numbered(&path, process.pid)),
             Err(e) => Err((path, e)),
         };
     }
@@ -50,7 +48,7 @@ fn next_free(path: PathBuf) -> Result<Output, (PathBuf, io::Error)> {
     let mut candidate = path.clone();
     for n in 1..10_000 {
         match open_new(&candidate) {
-            Ok(file) => return Ok(Output { file, renamed: candidate != path, path: absolute(candidate) }),
+            Ok(file) => return Ok(Output { file, renamed: n > 1, path: absolute(candidate) }),
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => candidate = numbered(&path, n),
             Err(e) => return Err((candidate, e)),
         }
@@ -58,11 +56,16 @@ fn next_free(path: PathBuf) -> Result<Output, (PathBuf, io::Error)> {
     Err((path, io::ErrorKind::AlreadyExists.into()))
 }
 
+/// With the number before the extension, if there is one.
 fn numbered(path: &Path, n: u32) -> PathBuf {
-    match path.extension().and_then(OsStr::to_str) {
-        Some(extension) => path.with_extension(format!("{n}.{extension}")),
-        None => path.with_extension(n.to_string()),
-    }
+    let path = path.as_os_str().as_bytes();
+    // A dot that a name begins with begins no extension.
+    let dot =
+        path.iter().rposition(|byte| matches!(byte, b'.' | b'/')).filter(|at| *at > 0 && path[*at] == b'.');
+    let at = dot.filter(|at| path[at - 1] != b'/').unwrap_or(path.len());
+    let (stem, extension) = path.split_at(at);
+    let number = format!(".{n}");
+    OsString::from_vec([stem, number.as_bytes(), extension].concat()).into()
 }
 
 fn open_new(path: &Path) -> io::Result<File> {

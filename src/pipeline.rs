@@ -6,20 +6,25 @@
 use crate::attribution::{self, Names};
 use crate::spool::Spool;
 use crate::state::{self, State};
+use crate::table::Table;
 use crate::{lifecycle, opening, report};
-use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 use tt_memtrace_wire::record::{
-    self, Encoded, Slot, encode, encode_alloc, encode_dealloc, encode_definition,
+    self, Encoded, Slot, encode, encode_alloc, encode_dealloc, encode_definition, with_context,
 };
 use tt_memtrace_wire::{Alloc, Cores, Dealloc, Ending, Event, Line, Mesh, Place, Range};
 
 /// How long an event waits for another thread that is starting the recording.
 const START_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Definitions found no room: they have to go first.
+const UNSENT: u8 = 1;
+/// Each event has a context.
+const STACKS: u8 = 2;
 
 /// The recording of one process.
 pub struct Pipeline {
@@ -29,7 +34,8 @@ pub struct Pipeline {
     pub capture: PathBuf,
     defined: Mutex<Defined>,
     names: Mutex<Names>,
-    has_unsent: AtomicBool,
+    /// What an event has to wait for, or needs beside itself: [`UNSENT`], [`STACKS`]. 0 nearly always.
+    extra: AtomicU8,
     flush_wanted: AtomicU64,
     flush_done: AtomicU64,
     ending: Mutex<Option<Ending>>,
@@ -40,22 +46,69 @@ pub struct Pipeline {
 /// What the capture already defines, and what later events need to know of earlier ones.
 #[derive(Default)]
 pub struct Defined {
-    /// Mesh devices.
-    pub meshes: HashSet<u32>,
-    /// Mesh devices that were closed.
-    pub closed: HashSet<u32>,
-    /// Devices that were opened to be used alone.
-    pub lone_devices: HashSet<u32>,
-    /// Allocators, each with the mesh device it served.
-    pub allocators: HashSet<(u64, u32)>,
+    facts: Table,
     /// Sets of cores; the number is the position, from 1.
     pub cores: Vec<Vec<Range>>,
-    /// The places of the devices that circular buffers were announced for, by the runtime's pointer.
-    pub devices: HashMap<usize, Place>,
-    /// Programs whose circular buffers are resident.
-    pub programs_with_cbs: HashSet<u64>,
     /// Definitions that found no room: no event may pass before them.
     unsent: Vec<Vec<u8>>,
+}
+
+/// What the recording remembers.
+#[derive(Clone, Copy)]
+pub enum Fact {
+    /// A mesh device is defined.
+    Mesh(u32),
+    /// A mesh device was closed.
+    Closed(u32),
+    /// A device was opened to be used alone.
+    LoneDevice(u32),
+    /// An allocator is defined, with the mesh device it served.
+    Allocator(u64, u32),
+    /// The circular buffers of a program are resident.
+    HasCbs(u64),
+    /// A device, by the runtime's pointer, is at a place.
+    IsAt(usize),
+}
+
+impl Fact {
+    fn key(self) -> [u64; 2] {
+        let (kind, which, number) = match self {
+            Self::Mesh(mesh_id) => (0, 0, mesh_id),
+            Self::Closed(mesh_id) => (1, 0, mesh_id),
+            Self::LoneDevice(device_id) => (2, 0, device_id),
+            Self::Allocator(allocator, mesh_id) => (3, allocator, mesh_id),
+            Self::HasCbs(program) => (4, program, 0),
+            Self::IsAt(device) => (5, device as u64, 0),
+        };
+        [which, kind << 32 | u64::from(number)]
+    }
+}
+
+impl Defined {
+    /// Remembers the fact. True if it is new.
+    pub fn add(&mut self, fact: Fact) -> bool {
+        self.facts.insert(fact.key(), [0; 4]).is_none()
+    }
+
+    /// Forgets the fact. True if it was known.
+    pub fn remove(&mut self, fact: Fact) -> bool {
+        self.facts.remove(&fact.key()).is_some()
+    }
+
+    /// Remembers the place of a device that circular buffers were announced for.
+    pub fn set_place(&mut self, device: usize, place: Place) {
+        let (is_mesh, number) = match place {
+            Place::Chip(chip) => (0, chip),
+            Place::Mesh(mesh_id) => (1, mesh_id),
+        };
+        self.facts.insert(Fact::IsAt(device).key(), [is_mesh, number, 0, 0]);
+    }
+
+    /// The place of a device, if it is remembered.
+    pub fn place(&self, device: usize) -> Option<Place> {
+        let [is_mesh, number, ..] = *self.facts.get(&Fact::IsAt(device).key())?;
+        Some(if is_mesh == 1 { Place::Mesh(number) } else { Place::Chip(number) })
+    }
 }
 
 /// Leaked on purpose: threads of the host may use it until the very end.
@@ -133,7 +186,7 @@ fn start() {
             state::set(if run(pipeline) { State::Running } else { State::Stopped });
         }
         Err(line) => {
-            report::say(report::Level::Error, line);
+            report::say(report::Level::Error, format_args!("{line}"));
             state::set(State::Stopped);
         }
     }
@@ -147,7 +200,7 @@ impl Pipeline {
             capture,
             defined: Mutex::default(),
             names: Mutex::default(),
-            has_unsent: AtomicBool::new(false),
+            extra: AtomicU8::new(if attribution::is_on() { STACKS } else { 0 }),
             flush_wanted: AtomicU64::new(0),
             flush_done: AtomicU64::new(0),
             ending: Mutex::new(None),
@@ -176,20 +229,31 @@ impl Pipeline {
     /// call, no panic. Else nothing is recorded or counted, and the answer is false.
     #[inline(always)]
     pub fn offer_alloc_briefly(&self, alloc: &Alloc) -> bool {
-        let Some(ctx) = attribution::known() else { return false };
-        let slot = encode_alloc(alloc, ctx, |number| self.spool.known_allocator(number));
-        slot.is_some_and(|slot| self.offer_slot(&slot))
+        let slot = encode_alloc(alloc, 0, |number| self.spool.known_allocator(number));
+        slot.is_some_and(|slot| self.offer_slot(slot))
     }
 
     /// The same for a deallocation.
     #[inline(always)]
     pub fn offer_dealloc_briefly(&self, dealloc: &Dealloc) -> bool {
-        attribution::known().is_some_and(|ctx| self.offer_slot(&encode_dealloc(dealloc, ctx)))
+        self.offer_slot(encode_dealloc(dealloc, 0))
     }
 
     #[inline(always)]
-    fn offer_slot(&self, slot: &Slot) -> bool {
-        !self.has_unsent.load(Ordering::Relaxed) && self.spool.push_here(slot)
+    fn offer_slot(&self, slot: Slot) -> bool {
+        match self.extra.load(Ordering::Relaxed) {
+            0 => self.spool.push_here(&slot),
+            extra => extra & UNSENT == 0 && self.offer_slot_in_context(slot),
+        }
+    }
+
+    #[inline(never)]
+    fn offer_slot_in_context(&self, slot: Slot) -> bool {
+        attribution::known().is_some_and(|ctx| self.spool.push_here(&with_context(slot, ctx)))
+    }
+
+    fn has_unsent(&self) -> bool {
+        self.extra.load(Ordering::Relaxed) & UNSENT != 0
     }
 
     /// Records any event that happens now: one call, no code of its own where it is made.
@@ -202,7 +266,7 @@ impl Pipeline {
     /// Records an event that happens now, from its record.
     #[inline(never)]
     pub fn offer_encoded(&self, encoded: &Encoded<'_>) {
-        if self.has_unsent.load(Ordering::Relaxed) && !self.send_definitions() {
+        if self.has_unsent() && !self.send_definitions() {
             self.spool.count_dropped(record::kind_number(&encoded.slot));
             return;
         }
@@ -234,7 +298,7 @@ impl Pipeline {
         }
         if !defined.unsent.is_empty() || !self.spool.push(&encode_definition(&bytes)) {
             defined.unsent.push(bytes);
-            self.has_unsent.store(true, Ordering::Relaxed);
+            self.extra.fetch_or(UNSENT, Ordering::Relaxed);
         }
     }
 
@@ -248,7 +312,7 @@ impl Pipeline {
             }
             defined.unsent.remove(0);
         }
-        self.has_unsent.store(false, Ordering::Relaxed);
+        self.extra.fetch_and(!UNSENT, Ordering::Relaxed);
         true
     }
 

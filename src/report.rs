@@ -1,7 +1,7 @@
 //! The few lines this library may ever print: on stderr, one `write` each, so that they never interleave.
 
 use crate::lifecycle;
-use std::fmt::Display;
+use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// How much is said; each level holds those before it.
@@ -23,7 +23,7 @@ pub fn set_level(level: Level) {
 }
 
 /// Prints `tt-memtrace[pid]: message`.
-pub fn say(level: Level, message: impl Display) {
+pub fn say(level: Level, message: fmt::Arguments<'_>) {
     if level as u8 > LEVEL.load(Ordering::Relaxed) {
         return;
     }

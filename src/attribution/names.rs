@@ -6,8 +6,7 @@ use super::frames::{self, Frame, Walk};
 use super::python::{Object, Python, read};
 use super::{calls, codes, known, objects, test};
 use crate::pipeline::Pipeline;
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use crate::table::Table;
 use tt_memtrace_wire::{Context, Line, Stack, Text};
 
 /// The most items of a table.
@@ -21,7 +20,8 @@ const INSTALLED: [&str; 2] = ["/site-packages/ttnn/", "/dist-packages/ttnn/"];
 /// The file in which operations are called.
 const OPERATIONS: &str = "/ttnn/decorators.py";
 
-/// What the capture already defines.
+/// What the capture already defines: by what it stands for, or 128 bits of that folded, a site, or a number in the first
+/// word.
 #[derive(Default)]
 pub struct Names {
     /// The generation of the code objects that `sites` knows.
@@ -39,10 +39,6 @@ pub struct Names {
     /// The folder of the runtime's own Python files, once an operation was seen.
     folder: Option<Box<str>>,
 }
-
-/// By what it stands for, or 128 bits of that folded; a site, or a number in its first word. One type for all, which
-/// is a quarter of the code.
-type Table = HashMap<[u64; 2], [u32; 4], BuildHasherDefault<Fold>>;
 
 /// Where an instruction of a code object is.
 #[derive(Clone, Copy)]
@@ -242,7 +238,7 @@ impl Names {
             self.n_operations += u32::from(is_new);
             self.folder = Some(format!("{folder}/ttnn/").into());
         }
-        let is_runtime = INSTALLED.iter().any(|folder| file.contains(folder))
+        let is_runtime = INSTALLED.iter().any(|folder| has(&file, folder))
             || self.folder.as_deref().is_some_and(|folder| file.starts_with(folder));
         // SAFETY: as above.
         let line = unsafe { python.line(frame.code, frame.at) };
@@ -259,35 +255,14 @@ unsafe fn code_text(python: &Python, code: Object, at: usize) -> String {
     unsafe { objects::text(python, object) }.unwrap_or_else(|| UNKNOWN.to_owned())
 }
 
+/// As `contains`, whose code for long texts is ten times as long.
+fn has(text: &str, part: &str) -> bool {
+    text.as_bytes().windows(part.len()).any(|window| window == part.as_bytes())
+}
+
 fn add(table: &mut Table, key: [u64; 2], value: [u32; 4]) {
     if table.len() >= MOST {
         table.clear();
     }
     table.insert(key, value);
-}
-
-/// A short hash: the tables are small, and nobody means harm with the names of functions.
-#[derive(Default)]
-struct Fold(u64);
-
-impl Hasher for Fold {
-    fn finish(&self) -> u64 {
-        self.0 ^ self.0 >> 32
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for part in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..part.len()].copy_from_slice(part);
-            self.write_u64(u64::from_ne_bytes(word));
-        }
-    }
-
-    fn write_usize(&mut self, _: usize) {
-        // The length of a key, which is always the same.
-    }
-
-    fn write_u64(&mut self, word: u64) {
-        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
-    }
 }

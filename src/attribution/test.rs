@@ -79,7 +79,7 @@ unsafe fn is_wanted(name: *const c_char) -> bool {
 
 /// The phases of a test are one test.
 fn begin(value: &str) {
-    let id = value.rsplit_once(" (").map_or(value, |(id, _)| id);
+    let id = value.rsplit_once('(').and_then(|(id, _)| id.strip_suffix(' ')).unwrap_or(value);
     if current().is_none_or(|test| test.id != id) {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed) + 1;
         CURRENT.store(Box::into_raw(Box::new(Test { number, id: id.to_owned() })), Ordering::Release);

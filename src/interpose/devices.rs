@@ -2,7 +2,7 @@
 
 use super::real::{self, Real, real};
 use super::symbols::{asked, interposed};
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::{self, Fact, Pipeline};
 use crate::{guard, lifecycle, state, thread};
 use once_cell::race::OnceBox;
 use std::cell::Cell;
@@ -131,7 +131,7 @@ unsafe fn define_mesh(pipeline: &Pipeline, device: Device, mesh_id: u32) {
         return;
     }
     pipeline.define(|defined| {
-        let is_new = defined.meshes.insert(mesh_id);
+        let is_new = defined.add(Fact::Mesh(mesh_id));
         // SAFETY: the caller's contract.
         is_new.then(|| Line::Mesh(unsafe { describe_mesh(device, mesh_id) }))
     });
@@ -226,7 +226,7 @@ pub unsafe fn define_allocator(pipeline: &Pipeline, allocator: *const c_void, de
     pipeline.define(|defined| {
         // SAFETY: the caller's contract.
         let describe = || unsafe { describe_allocator(allocator, device, mesh_id) };
-        defined.allocators.insert((number, mesh_id)).then(|| Line::Allocator(describe()))
+        defined.add(Fact::Allocator(number, mesh_id)).then(|| Line::Allocator(describe()))
     });
     last.set(this);
 }
@@ -341,7 +341,7 @@ extern "C-unwind" fn mesh_close(mesh: *mut c_void) -> bool {
 pub fn close_mesh(pipeline: &Pipeline, mesh_id: u32) {
     let mut is_new = false;
     pipeline.define(|defined| {
-        is_new = defined.closed.insert(mesh_id);
+        is_new = defined.add(Fact::Closed(mesh_id));
         None
     });
     if is_new {

@@ -8,7 +8,7 @@ use super::devices::{self, Device, Restore};
 use super::real::{Real, is_patched, real};
 use super::symbols::{asked, interposed};
 use crate::guard;
-use crate::pipeline::{self, Pipeline};
+use crate::pipeline::{self, Fact, Pipeline};
 use std::cell::Cell;
 use std::ffi::c_void;
 use tt_memtrace_wire::{CbAlloc, CbDealloc, Event, Place, Range};
@@ -179,8 +179,8 @@ pub fn record(what: impl FnOnce()) {
 
 fn remember(pipeline: &Pipeline, device: Device, place: Place, program: Option<u64>) {
     pipeline.define(|defined| {
-        defined.devices.insert(device.addr(), place);
-        defined.programs_with_cbs.extend(program);
+        defined.set_place(device.addr(), place);
+        program.map(|program| defined.add(Fact::HasCbs(program)));
         None
     });
 }
@@ -189,7 +189,7 @@ fn remember(pipeline: &Pipeline, device: Device, place: Place, program: Option<u
 fn forget(pipeline: &Pipeline, program: Option<u64>) -> bool {
     let mut had = false;
     pipeline.define(|defined| {
-        had = program.is_some_and(|program| defined.programs_with_cbs.remove(&program));
+        had = program.is_some_and(|program| defined.remove(Fact::HasCbs(program)));
         None
     });
     had
@@ -198,7 +198,7 @@ fn forget(pipeline: &Pipeline, program: Option<u64>) -> bool {
 fn seen_place(pipeline: &Pipeline, device: Device) -> Option<Place> {
     let mut place = None;
     pipeline.define(|defined| {
-        place = defined.devices.get(&device.addr()).copied();
+        place = defined.place(device.addr());
         None
     });
     place

@@ -11,7 +11,8 @@ use crate::event::{Address, Alloc, BufferType, Dealloc, Event, Place, Stamp};
 use crate::line::Line;
 use definitions::Definitions;
 use programs::Programs;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// Events that no rule here explains, or that concern a parent's buffers, are kept, so many at most.
 const MOST_KEPT: usize = 1 << 16;
@@ -236,14 +237,21 @@ impl Live {
             events.push((stamp.n, 1, Stamp { tid: 0, ..*stamp }, Event::Dealloc(dealloc_of(&empty))));
             events.push((stamp.n, 0, *stamp, Event::Alloc(empty)));
         }
-        events.sort_by_key(|(n, rank, ..)| (*n, *rank));
-        events.dedup_by_key(|(n, rank, ..)| (*n, *rank));
+        let mut order = Order::new();
+        for (at, (n, rank, ..)) in events.iter().enumerate() {
+            order.push(2 * n + u64::from(*rank), at);
+        }
         let mut definitions = self.definitions.lines().peekable();
-        for (n, _, stamp, event) in events {
-            while let Some((_, line)) = definitions.next_if(|(after, _)| *after < n) {
+        let mut last = None;
+        while let Some((key, at)) = order.pop() {
+            let Some((n, _, stamp, event)) = events.get_mut(at).filter(|_| last != Some(key)) else {
+                continue;
+            };
+            last = Some(key);
+            while let Some((_, line)) = definitions.next_if(|(after, _)| *after < *n) {
                 out.extend_from_slice(line);
             }
-            Line::Event(stamp, event).write_to(out);
+            Line::Event(*stamp, std::mem::replace(event, Event::OpEnd)).write_to(out);
         }
         definitions.for_each(|(_, line)| out.extend_from_slice(line));
     }
@@ -454,13 +462,13 @@ impl Live {
 
     /// Views first, then in the order of their allocation.
     fn end_all(&mut self, is_one: impl Fn(&Held) -> bool) {
-        let ended = |(slot, held): (usize, &Option<Held>)| {
-            let held = held.as_ref().filter(|held| is_one(held))?;
-            Some((held.owns(), held.since, slot))
-        };
-        let mut slots: Vec<_> = self.held.iter().enumerate().filter_map(ended).collect();
-        slots.sort_unstable();
-        for (.., slot) in slots {
+        let mut order = Order::new();
+        for (slot, held) in self.held.iter().enumerate() {
+            if let Some(held) = held.as_ref().filter(|held| is_one(held)) {
+                order.push(u64::from(held.owns()) << 63 | held.since, slot);
+            }
+        }
+        while let Some((_, slot)) = order.pop() {
             self.end(slot);
         }
     }
@@ -535,6 +543,26 @@ impl Live {
             };
             self.owners_at(&Where::of(&below.alloc)).any(|(_, owner)| view.end() <= owner.end())
         })
+    }
+}
+
+/// Puts positions into the order of their keys, equal ones into their own: with the heap that [`Merge`] uses, too, as
+/// every sort is two KB of code.
+///
+/// [`Merge`]: crate::spool::Merge
+struct Order(BinaryHeap<Reverse<(u64, u32)>>);
+
+impl Order {
+    fn new() -> Self {
+        Self(BinaryHeap::new())
+    }
+
+    fn push(&mut self, key: u64, at: usize) {
+        self.0.push(Reverse((key, u32::try_from(at).unwrap_or(u32::MAX))));
+    }
+
+    fn pop(&mut self) -> Option<(u64, usize)> {
+        self.0.pop().map(|Reverse((key, at))| (key, at as usize))
     }
 }
 

@@ -332,6 +332,12 @@ pub fn encode_dealloc(dealloc: &Dealloc, ctx: u32) -> Slot {
     short(Kind::Dealloc, flags, Some(place), ctx, payload)
 }
 
+/// The record of an event that was encoded without a context, in that one.
+pub fn with_context(mut slot: Slot, ctx: u32) -> Slot {
+    slot[2] |= u64::from(ctx) << 32;
+    slot
+}
+
 #[inline(always)]
 fn short(kind: Kind, flags: u64, place: Option<Place>, ctx: u32, payload: [u64; 4]) -> Slot {
     let (place, more) = match place {

@@ -2,13 +2,15 @@
 
 use super::definitions::Definitions;
 use crate::event::{CbAlloc, CbDealloc, Event, Place, Stamp};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Programs that announce nothing are ended by no event: so many of a place are kept, as in the ledger.
 const MOST_SILENT: usize = 4096;
 
 #[derive(Debug)]
 struct Program {
+    /// None for circular buffers of no program.
+    number: Option<u64>,
     /// Since which event it is known.
     since: u64,
     laid: Vec<(Stamp, CbAlloc)>,
@@ -27,14 +29,23 @@ struct Launches {
 
 #[derive(Debug, Default)]
 pub(super) struct Programs {
-    programs: BTreeMap<Option<u64>, Program>,
+    /// In the order of their numbers. New ones have the highest, so they go to the end.
+    programs: Vec<Program>,
     launches: Vec<Launches>,
 }
 
 impl Programs {
     fn program(&mut self, number: Option<u64>, n: u64) -> &mut Program {
-        let new = || Program { since: n, laid: Vec::new(), launched: None };
-        self.programs.entry(number).or_insert_with(new)
+        let at = self.find(number).unwrap_or_else(|at| {
+            self.programs.insert(at, Program { number, since: n, laid: Vec::new(), launched: None });
+            at
+        });
+        &mut self.programs[at]
+    }
+
+    /// Where it is, or would be.
+    fn find(&self, number: Option<u64>) -> Result<usize, usize> {
+        self.programs.binary_search_by_key(&number, |program| program.number)
     }
 
     pub(super) fn lay_out(&mut self, stamp: Stamp, cb: &CbAlloc) {
@@ -48,15 +59,16 @@ impl Programs {
             (Some(there), Place::Mesh(_)) => there == place,
         };
         if dealloc.program.is_some() {
-            if let Some(program) = self.programs.get_mut(&dealloc.program) {
-                program.laid.retain(|(_, cb)| !is_on(cb.place));
-                if program.laid.is_empty() {
-                    self.programs.remove(&dealloc.program);
+            if let Ok(at) = self.find(dealloc.program) {
+                let laid = &mut self.programs[at].laid;
+                laid.retain(|(_, cb)| !is_on(cb.place));
+                if laid.is_empty() {
+                    self.programs.remove(at);
                 }
             }
             return;
         }
-        self.programs.retain(|_, program| {
+        self.programs.retain_mut(|program| {
             if program.laid.is_empty() {
                 return program.launched.is_none_or(|(_, place)| !is_on(place));
             }
@@ -83,31 +95,34 @@ impl Programs {
         let silent = &mut self.launches[at].silent;
         silent.push_back(number);
         let oldest = if silent.len() > MOST_SILENT { silent.pop_front() } else { None };
-        if oldest.is_some() && self.programs.get(&oldest).is_some_and(|oldest| oldest.laid.is_empty()) {
-            self.programs.remove(&oldest);
+        if oldest.is_some()
+            && let Ok(at) = self.find(oldest)
+            && self.programs[at].laid.is_empty()
+        {
+            self.programs.remove(at);
         }
     }
 
     /// The place is closed.
     pub(super) fn leave(&mut self, place: Place) {
         self.launches.retain(|launches| launches.place != place);
-        self.programs.retain(|_, program| program.launched.is_none_or(|(_, there)| there != place));
+        self.programs.retain(|program| program.launched.is_none_or(|(_, there)| there != place));
     }
 
     /// Adds the events, each with its number and a rank among those of that number.
     pub(super) fn add_to(&self, events: &mut Vec<(u64, u8, Stamp, Event)>) {
-        for (number, program) in &self.programs {
+        for program in &self.programs {
             for (stamp, cb) in &program.laid {
                 events.push((stamp.n, 0, *stamp, Event::CbAlloc(cb.clone())));
             }
-            if let (Some(number), Some((stamp, place))) = (*number, program.launched) {
+            if let (Some(number), Some((stamp, place))) = (program.number, program.launched) {
                 events.push((stamp.n, 0, stamp, Event::ProgramRun { program: number, place }));
             }
         }
         for Launches { place, first, last, .. } in &self.launches {
             for (stamp, program) in [*first, *last] {
                 events.push((stamp.n, 0, stamp, Event::ProgramRun { program, place: *place }));
-                let known = self.programs.get(&Some(program));
+                let known = self.find(Some(program)).ok().map(|at| &self.programs[at]);
                 if known.is_none_or(|known| known.since > stamp.n) {
                     // It is gone, so it must not pass for one that is there and announces nothing.
                     let gone = CbDealloc { place: None, program: Some(program) };
