@@ -112,6 +112,8 @@ pub struct Live {
     held: Vec<Option<Held>>,
     free: Vec<usize>,
     index: BTreeMap<Key, usize>,
+    /// How many of the buffers do not own their memory.
+    n_views: usize,
     /// The memory types that were seen.
     types: Vec<BufferType>,
     /// The buffer that each thread's last deallocation ended, and when.
@@ -365,9 +367,9 @@ impl Live {
         {
             return self.merge(slot, new);
         }
-        let is_counted = |(_, held): &(usize, &Held)| held.alloc.owns_data.is_none();
-        let counted = self.views_at(&wanted).find(is_counted).map(|(slot, _)| slot);
-        if let Some(slot) = counted.filter(|_| alloc.owns_data.is_none()) {
+        if alloc.owns_data.is_none()
+            && let Some(slot) = self.counted_at(&wanted)
+        {
             return self.count_again(slot, new);
         }
         let replaced = known.or_else(|| self.clash(&new)).and_then(|slot| self.end(slot));
@@ -397,6 +399,12 @@ impl Live {
         }
     }
 
+    /// A buffer there of a source that does not say who owns memory.
+    fn counted_at(&self, wanted: &Where) -> Option<usize> {
+        let is_counted = |(_, held): &(usize, &Held)| held.alloc.owns_data.is_none();
+        self.views_at(wanted).find(is_counted).map(|(slot, _)| slot)
+    }
+
     /// A source that does not say who owns memory tells of it once more; it will tell of as many endings.
     fn count_again(&mut self, slot: usize, new: Held) {
         if let Some(held) = self.held.get_mut(slot).and_then(Option::as_mut) {
@@ -411,6 +419,7 @@ impl Live {
             self.index.insert(id_key(id), slot);
         }
         self.index.insert(key_of(&held), slot);
+        self.n_views += usize::from(!held.owns());
         match self.held.get_mut(slot) {
             Some(place) => *place = Some(held),
             None => self.held.push(Some(held)),
@@ -481,6 +490,7 @@ impl Live {
             self.index.remove(&id_key(id));
         }
         self.index.remove(&key_of(&held));
+        self.n_views -= usize::from(!held.owns());
         let lost: Vec<usize> = views.into_iter().filter(|view| self.lost_its_owner(*view, &held)).collect();
         for view in lost {
             self.end(view);
@@ -499,7 +509,7 @@ impl Live {
 
     /// Those of them that count nowhere.
     fn views_of(&self, slot: usize) -> Vec<usize> {
-        let owner = self.get(slot).filter(|held| held.owns());
+        let owner = self.get(slot).filter(|held| held.owns() && self.n_views > 0);
         let inside = owner.into_iter().flat_map(|owner| self.inside(owner));
         inside.filter(|(slot, view)| !self.counts(*slot, view)).map(|(slot, _)| slot).collect()
     }
