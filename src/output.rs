@@ -37,9 +37,23 @@ pub fn create(wanted: Option<&OsStr>, process: &Process) -> Result<Output, (Path
             Err(e) => Err((path, e)),
         };
     }
-    match fs::create_dir_all(&path) {
+    match create_folder(path.as_os_str().as_bytes()) {
         Ok(()) => next_free(path.join(own_name)),
         Err(e) => Err((path, e)),
+    }
+}
+
+/// With all that it is in. (`create_dir_all` takes 2 KB.)
+fn create_folder(path: &[u8]) -> io::Result<()> {
+    let this = Path::new(OsStr::from_bytes(path));
+    let outer = path.iter().rposition(|byte| *byte == b'/').map(|at| &path[..at]);
+    match (fs::create_dir(this), outer) {
+        (Err(error), Some(outer)) if error.kind() == io::ErrorKind::NotFound && !outer.is_empty() => {
+            create_folder(outer)?;
+            create_folder(path)
+        }
+        (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists && this.is_dir() => Ok(()),
+        (result, _) => result,
     }
 }
 
