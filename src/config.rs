@@ -109,15 +109,23 @@ impl Config {
 
 /// `4194304`, `4096K`, `4M` or `4MiB`.
 fn bytes(value: &OsStr) -> Option<u64> {
-    let value = value.to_str()?.trim();
-    let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let shift = match value[digits.len()..].to_ascii_uppercase().as_str() {
-        "" | "B" => 0,
-        "K" | "KB" | "KIB" => 10,
-        "M" | "MB" | "MIB" => 20,
-        "G" | "GB" | "GIB" => 30,
-        _ => return None,
-    };
+    const UNITS: [(&str, u32); 11] = [
+        ("", 0),
+        ("B", 0),
+        ("K", 10),
+        ("KB", 10),
+        ("KIB", 10),
+        ("M", 20),
+        ("MB", 20),
+        ("MIB", 20),
+        ("G", 30),
+        ("GB", 30),
+        ("GIB", 30),
+    ];
+    let value = value.to_str()?.trim_ascii();
+    let n_digits = value.bytes().take_while(u8::is_ascii_digit).count();
+    let (digits, unit) = value.split_at(n_digits);
+    let (_, shift) = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit))?;
     digits.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 

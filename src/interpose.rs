@@ -15,6 +15,7 @@ mod real;
 mod symbols;
 
 use crate::pipeline::Pipeline;
+use std::ffi::{CStr, CString};
 use tt_memtrace_wire::{CbAlloc, Cores, Event, Line, Range, Runtime};
 
 pub use devices::{arch_name, close_mesh, is_sweeping};
@@ -33,9 +34,9 @@ pub fn circular_buffer(pipeline: &Pipeline, ranges: Vec<Range>, cb: impl FnOnce(
 }
 
 /// The number of a set of cores, which is defined if it is new.
-fn define_cores(pipeline: &Pipeline, ranges: Vec<Range>) -> u32 {
+fn define_cores(pipeline: &Pipeline, mut ranges: Vec<Range>) -> u32 {
     let mut cores = 0;
-    pipeline.define(|defined| {
+    pipeline.define(&mut |defined| {
         let number = |position: usize| u32::try_from(position + 1).unwrap_or(u32::MAX);
         if let Some(position) = defined.cores.iter().position(|known| *known == ranges) {
             cores = number(position);
@@ -43,7 +44,7 @@ fn define_cores(pipeline: &Pipeline, ranges: Vec<Range>) -> u32 {
         }
         cores = number(defined.cores.len());
         defined.cores.push(ranges.clone());
-        Some(Line::Cores(Cores { cores, ranges }))
+        Some(Line::Cores(Cores { cores, ranges: std::mem::take(&mut ranges) }))
     });
     cores
 }
@@ -58,9 +59,22 @@ fn package_version(library: &str) -> Option<String> {
             break parent;
         }
     };
-    let entries = std::fs::read_dir(site_packages).ok()?;
-    entries.flatten().find_map(|entry| {
-        let name = entry.file_name().into_string().ok()?;
-        Some(name.strip_prefix("ttnn-")?.strip_suffix(".dist-info")?.to_owned())
-    })
+    let folder = CString::new(site_packages).ok()?;
+    // SAFETY: the path ends in a zero byte.
+    let folder = unsafe { libc::opendir(folder.as_ptr()) };
+    if folder.is_null() {
+        return None;
+    }
+    let mut version = None;
+    while version.is_none() {
+        // SAFETY: an open folder, that nobody else reads.
+        let Some(entry) = (unsafe { libc::readdir(folder).as_ref() }) else { break };
+        // SAFETY: the name ends in a zero byte.
+        let name = unsafe { CStr::from_ptr(entry.d_name.as_ptr()) }.to_str().unwrap_or_default();
+        version =
+            name.strip_prefix("ttnn-").and_then(|rest| rest.strip_suffix(".dist-info")).map(str::to_owned);
+    }
+    // SAFETY: it was opened above.
+    unsafe { libc::closedir(folder) };
+    version
 }

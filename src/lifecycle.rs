@@ -2,7 +2,7 @@
 
 use crate::pipeline::{self, Pipeline};
 use crate::state::{self, State};
-use crate::{config, guard, server, spool};
+use crate::{config, guard, process, server, spool};
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -124,7 +124,7 @@ pub fn parent() -> Option<Parent> {
     // SAFETY: null, or a leaked recording of the parent, of which only the path is read.
     let inherited = unsafe { PARENT.load(Ordering::Acquire).as_ref() }?;
     Some(Parent {
-        capture: inherited.capture.to_string_lossy().into_owned(),
+        capture: process::text(inherited.capture.as_os_str().as_encoded_bytes()),
         pid: PARENT_PID.load(Ordering::Relaxed),
         token: PARENT_TOKEN.load(Ordering::Relaxed),
     })
@@ -138,19 +138,10 @@ pub fn has_parent() -> bool {
 /// Whether every other thread of the process has ended. A process without `exit` ends with its last thread, and
 /// that must not be ours: `main` may have called `pthread_exit`.
 pub fn is_last_thread() -> bool {
-    let own = crate::clock::thread_id().to_string();
-    let Ok(tasks) = std::fs::read_dir("/proc/self/task") else { return false };
-    tasks.flatten().filter(|task| task.file_name() != own.as_str()).all(|task| {
-        // A main thread that has ended stays in the list until the process ends.
-        match std::fs::read(task.path().join("stat")) {
-            // Behind the name, which may hold anything.
-            Ok(stat) => stat
-                .rsplit(|byte| *byte == b')')
-                .next()
-                .is_some_and(|rest| matches!(rest, [b' ', b'Z' | b'X', ..])),
-            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-        }
-    })
+    let Ok(stat) = std::fs::read("/proc/self/stat") else { return false };
+    // Of ended threads only the main one stays: it is a zombie until the process ends.
+    let has_main_ended = matches!(process::field_of(&stat, 3), Some(b"Z" | b"X"));
+    has_main_ended && process::field_of(&stat, 20) == Some(b"2")
 }
 
 /// Runs `wait`, which may block, with cancellation of the thread put off: it would unwind through us, and end the

@@ -3,7 +3,7 @@
 use crate::config::{self, Config};
 use crate::output::{self, Output};
 use crate::pipeline::Pipeline;
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::report::{self, Level};
 use crate::server::Server;
 use crate::sink::{Sink, Spill};
@@ -129,7 +129,7 @@ fn header(process: Process, stacks: &str, spool: &Spool) -> Header {
         wall_ns: process.wall_ns,
         runtime: interpose::runtime(),
         stacks: stacks.to_owned(),
-        spool: Some(spool.path().to_string_lossy().into_owned()),
+        spool: Some(process::text(spool.path().as_os_str().as_encoded_bytes())),
         parent: lifecycle::parent(),
     }
 }

@@ -275,8 +275,8 @@ impl Pipeline {
 
     /// Runs `define` with the definitions made so far; what it returns is added before any later event.
     ///
-    /// The runtime may be asked questions in there: the guard keeps its answers from being recorded.
-    pub fn define(&self, define: impl FnOnce(&mut Defined) -> Option<Line>) {
+    /// It is called once. The runtime may be asked questions in there: the guard keeps its answers from being recorded.
+    pub fn define(&self, define: &mut dyn FnMut(&mut Defined) -> Option<Line>) {
         let mut defined = lock(&self.defined);
         if let Some(line) = define(&mut defined) {
             self.send_definition(&mut defined, line);

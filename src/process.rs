@@ -37,19 +37,21 @@ const RANKS: [&str; 5] =
 impl Process {
     /// The calling process.
     pub fn this() -> Self {
-        let read =
-            |path: &str| fs::read(path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
-        let command: Vec<String> =
-            read("/proc/self/cmdline").split_terminator('\0').map(str::to_owned).collect();
+        let read = |path: &str| fs::read(path).unwrap_or_default();
+        let line = |path: &str| text(read(path).trim_ascii_end());
+        let words = read("/proc/self/cmdline");
+        let words = words.strip_suffix(b"\0").unwrap_or(&words);
+        let n_words = if words.is_empty() { 0 } else { usize::MAX };
+        let command: Vec<String> = words.split(|byte| *byte == 0).take(n_words).map(text).collect();
         let rank = |name: &&str| std::env::var(name).ok()?.parse().ok();
         Self {
             pid: std::process::id(),
             start: start_time(&read("/proc/self/stat")).unwrap_or(0),
-            host: read("/proc/sys/kernel/hostname").trim_end().to_owned(),
-            boot_id: read("/proc/sys/kernel/random/boot_id").trim_end().to_owned(),
-            pid_namespace: fs::read_link("/proc/self/ns/pid")
-                .map(|link| link.to_string_lossy().into_owned())
-                .unwrap_or_default(),
+            host: line("/proc/sys/kernel/hostname"),
+            boot_id: line("/proc/sys/kernel/random/boot_id"),
+            pid_namespace: text(
+                fs::read_link("/proc/self/ns/pid").unwrap_or_default().as_os_str().as_encoded_bytes(),
+            ),
             rank: RANKS.iter().find_map(rank),
             program: names::program(&command),
             command,
@@ -59,10 +61,22 @@ impl Process {
     }
 }
 
-/// Field 22 of `/proc/PID/stat`. The second field is the name, which may hold spaces and parentheses.
-fn start_time(stat: &str) -> Option<u64> {
-    let (_, after_name) = stat.rsplit_once(')')?;
-    after_name.split_ascii_whitespace().nth(19)?.parse().ok()
+/// A field of `/proc/PID/stat`, from the third on; they are counted from 1. The second one is the name, which may hold
+/// spaces and parentheses.
+pub fn field_of(stat: &[u8], number: usize) -> Option<&[u8]> {
+    let after_name = stat.iter().rposition(|byte| *byte == b')')? + 2;
+    stat.get(after_name..)?.split(|byte| *byte == b' ').nth(number.checked_sub(3)?)
+}
+
+/// The clock ticks since boot at which the process started.
+fn start_time(stat: &[u8]) -> Option<u64> {
+    std::str::from_utf8(field_of(stat, 22)?).ok()?.parse().ok()
+}
+
+/// The text that these bytes are, or nearly.
+#[inline(never)]
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -73,7 +87,7 @@ mod tests {
     fn the_start_time_is_found_behind_any_name() {
         let stat =
             format!("7 (a) b) S {} 4242 rest", (4..22).map(|n| n.to_string()).collect::<Vec<_>>().join(" "));
-        assert_eq!(start_time(&stat), Some(4242));
+        assert_eq!(start_time(stat.as_bytes()), Some(4242));
         assert!(Process::this().start > 0);
     }
 }

@@ -164,8 +164,8 @@ impl Names {
             key.add(u64::from(site.file) << 32 | u64::from(site.function), u64::from(site.line));
         }
         key.add(u64::from(is_cut), 1);
-        if let Some([number, ..]) = self.stacks.get(&key.words()) {
-            return *number;
+        if let Some([number, ..]) = find(&self.stacks, key.words()) {
+            return number;
         }
         self.n_stacks += 1;
         let stack = self.n_stacks;
@@ -174,8 +174,11 @@ impl Names {
             function: site.function,
             line: site.line,
         };
-        let frames = sites.iter().map(frame).collect();
-        pipeline.define(|_| Some(Line::Stack(Stack { stack, frames, is_cut })));
+        let mut frames = sites.iter().map(frame).collect();
+        pipeline.define(&mut |_| {
+            let frames = std::mem::take(&mut frames);
+            Some(Line::Stack(Stack { stack, frames, is_cut }))
+        });
         add(&mut self.stacks, key.words(), [stack, 0, 0, 0]);
         stack
     }
@@ -189,12 +192,12 @@ impl Names {
     ) -> u32 {
         let [first, second, third] = [op, stack, test].map(|number| u64::from(number.unwrap_or(0)));
         let key = [first << 32 | second, third];
-        if let Some([number, ..]) = self.contexts.get(&key) {
-            return *number;
+        if let Some([number, ..]) = find(&self.contexts, key) {
+            return number;
         }
         self.n_contexts += 1;
         let ctx = self.n_contexts;
-        pipeline.define(|_| Some(Line::Context(Context { ctx, op, stack, test })));
+        pipeline.define(&mut |_| Some(Line::Context(Context { ctx, op, stack, test })));
         add(&mut self.contexts, key, [ctx, 0, 0, 0]);
         ctx
     }
@@ -210,12 +213,12 @@ impl Names {
                 [both & u128::from(u64::MAX), both >> 64].map(|half| u64::try_from(half).unwrap_or(0));
             key.add(low, high);
         }
-        if let Some([number, ..]) = self.texts.get(&key.words()) {
-            return *number;
+        if let Some([number, ..]) = find(&self.texts, key.words()) {
+            return number;
         }
         self.n_texts += 1;
         let text = self.n_texts;
-        pipeline.define(|_| Some(Line::Text(Text { text, value: value.to_owned() })));
+        pipeline.define(&mut |_| Some(Line::Text(Text { text, value: value.to_owned() })));
         add(&mut self.texts, key.words(), [text, 0, 0, 0]);
         text
     }
@@ -224,7 +227,7 @@ impl Names {
     /// The frame is one of the calling thread's.
     unsafe fn site(&mut self, pipeline: &Pipeline, python: &Python, frame: &Frame) -> Site {
         let key = [frame.code.addr() as u64, u64::from(frame.at)];
-        if let Some([file, function, line, is_runtime]) = self.sites.get(&key).copied() {
+        if let Some([file, function, line, is_runtime]) = find(&self.sites, key) {
             return Site { file, function, line, is_runtime: is_runtime != 0 };
         }
         codes::note_read(frame.code);
@@ -258,6 +261,10 @@ unsafe fn code_text(python: &Python, code: Object, at: usize) -> String {
 /// As `contains`, whose code for long texts is ten times as long.
 fn has(text: &str, part: &str) -> bool {
     text.as_bytes().windows(part.len()).any(|window| window == part.as_bytes())
+}
+
+fn find(table: &Table, key: [u64; 2]) -> Option<[u32; 4]> {
+    table.get(&key).copied()
 }
 
 fn add(table: &mut Table, key: [u64; 2], value: [u32; 4]) {

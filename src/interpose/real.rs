@@ -84,7 +84,7 @@ pub fn library_path() -> Option<String> {
     if function.is_null() {
         return None;
     }
-    Some(file_of(function)?.to_string_lossy().into_owned())
+    Some(crate::process::text(file_of(function)?.to_bytes()))
 }
 
 fn find(name: &CStr) -> *mut c_void {

@@ -263,8 +263,8 @@ fn failure_fields(o: &mut Object<'_>, failure: &Failure) {
 
 fn request_fields(o: &mut Object<'_>, request: &Request) {
     o.optional("allocator", request.allocator);
-    o.text("type", &request.buffer_type.to_string());
-    o.text("layout", &request.layout.to_string());
+    o.name("type", request.buffer_type.name(), request.buffer_type);
+    o.name("layout", request.layout.name(), request.layout);
     o.number("size_bytes", request.size_bytes);
     o.number("page_size_bytes", request.page_size_bytes);
     o.optional("per_bank_bytes", request.per_bank_bytes);

@@ -27,6 +27,7 @@ pub(crate) struct Object<'a> {
 
 impl<'a> Object<'a> {
     /// Begins a line with its kind.
+    #[inline(never)]
     pub fn of_kind(out: &'a mut Vec<u8>, kind: &str) -> Self {
         let mut object = Self { out, piece: [0; PIECE], filled: 0 };
         object.begin();
@@ -48,6 +49,7 @@ impl<'a> Object<'a> {
     }
 
     /// A number or null.
+    #[inline(never)]
     pub fn optional(&mut self, key: &'static str, value: Option<u64>) {
         match value {
             Some(value) => self.number(key, value),
@@ -55,6 +57,7 @@ impl<'a> Object<'a> {
         }
     }
 
+    #[inline(never)]
     fn null(&mut self, key: &'static str) {
         self.key(key);
         self.put(b"null,", 5);
@@ -79,11 +82,18 @@ impl<'a> Object<'a> {
     pub fn name(&mut self, key: &'static str, name: Option<&'static str>, value: impl Display) {
         match name {
             Some(name) => self.text(key, name),
-            None => self.text(key, &value.to_string()),
+            None => self.displayed(key, &value),
         }
     }
 
+    #[cold]
+    #[inline(never)]
+    fn displayed(&mut self, key: &'static str, value: &dyn Display) {
+        self.text(key, &value.to_string());
+    }
+
     /// True or false.
+    #[inline(never)]
     pub fn flag(&mut self, key: &'static str, value: bool) {
         self.key(key);
         self.put_bytes(if value { b"true," } else { b"false," });
@@ -192,6 +202,7 @@ impl<'a> Object<'a> {
     }
 
     /// Ends an object or a list, in place of the last comma.
+    #[inline(never)]
     fn close(&mut self, end: [u8; 2]) {
         if self.filled.checked_sub(1).and_then(|last| self.piece.get(last)) == Some(&b',') {
             self.filled -= 1;

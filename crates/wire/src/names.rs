@@ -40,9 +40,11 @@ pub fn program<S: AsRef<str>>(command: &[S]) -> String {
     let executable = file_name(words.next().unwrap_or_default());
     let name =
         if executable.starts_with("python") { script(words).unwrap_or(executable) } else { executable };
-    let safe = |c: char| if c.is_alphanumeric() || "._-+".contains(c) { c } else { '_' };
-    let name: String = name.chars().take(64).map(safe).collect();
-    if name.is_empty() { "program".to_owned() } else { name }
+    let mut safe = String::new();
+    for c in name.chars().take(64) {
+        safe.push(if c.is_alphanumeric() || matches!(c, '.' | '_' | '-' | '+') { c } else { '_' });
+    }
+    if safe.is_empty() { "program".to_owned() } else { safe }
 }
 
 fn script<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
@@ -52,7 +54,10 @@ fn script<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
             "-c" | "-" => return None,
             "-W" | "-X" => drop(words.next()),
             flag if flag.starts_with('-') => {}
-            path => return Some(file_name(path).trim_end_matches(".py")),
+            path => {
+                let name = file_name(path);
+                return Some(name.strip_suffix(".py").unwrap_or(name));
+            }
         }
     }
     None
@@ -62,15 +67,14 @@ fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// How many single-letter changes lie between two names (Levenshtein).
+/// How many changes of a byte lie between two names (Levenshtein).
 pub fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
+    for (i, x) in a.bytes().enumerate() {
         let mut diagonal = row[0];
         row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(x != y);
             diagonal = row[j + 1];
             row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
         }

@@ -163,40 +163,40 @@ pub fn encode(event: &Event, ctx: u32, position: impl FnOnce(u64) -> Option<u64>
         Event::Retained { place, buffer_type, address, unique_id } => {
             let flags = when(unique_id.is_some(), flag::HAS_ID);
             let payload = [*address, 0, unique_id.unwrap_or(0), number(*buffer_type)];
-            short(Kind::Retained, flags, Some(*place), ctx, payload).into()
+            rare(Kind::Retained, flags, Some(*place), ctx, payload)
         }
         Event::CbAlloc(cb) => {
             let CbAlloc { place, program, cores, address, size_bytes, globally_allocated } = *cb;
             let flags = when(program.is_some(), flag::HAS_ID) | when(globally_allocated, flag::IS_VIEW);
             let payload = [address, size_bytes, program.unwrap_or(0), u64::from(cores)];
-            short(Kind::CbAlloc, flags, Some(place), ctx, payload).into()
+            rare(Kind::CbAlloc, flags, Some(place), ctx, payload)
         }
         Event::CbDealloc(CbDealloc { place, program }) => {
             let flags = when(program.is_some(), flag::HAS_ID);
-            short(Kind::CbDealloc, flags, *place, ctx, [0, 0, program.unwrap_or(0), 0]).into()
+            rare(Kind::CbDealloc, flags, *place, ctx, [0, 0, program.unwrap_or(0), 0])
         }
         Event::ProgramRun { program, place } => {
-            short(Kind::ProgramRun, 0, Some(*place), ctx, [0, 0, *program, 0]).into()
+            rare(Kind::ProgramRun, 0, Some(*place), ctx, [0, 0, *program, 0])
         }
         Event::Sweep { allocator, cause } => {
             let cause = SweepCause::ALL.iter().position(|(known, _)| known == cause).unwrap_or(0);
-            short(Kind::Sweep, 0, None, ctx, [*allocator, cause as u64, 0, 0]).into()
+            rare(Kind::Sweep, 0, None, ctx, [*allocator, cause as u64, 0, 0])
         }
-        Event::Close { place } => short(Kind::Close, 0, Some(*place), ctx, [0; 4]).into(),
-        Event::Fork { token } => short(Kind::Fork, 0, None, ctx, [*token, 0, 0, 0]).into(),
+        Event::Close { place } => rare(Kind::Close, 0, Some(*place), ctx, [0; 4]),
+        Event::Fork { token } => rare(Kind::Fork, 0, None, ctx, [*token, 0, 0, 0]),
         Event::Mark { name } => long(Kind::Mark, ctx, name.as_bytes(), None),
         Event::OpBegin { name, arguments } => {
             long(Kind::OpBegin, ctx, name.as_bytes(), arguments.as_ref().map(String::as_bytes))
         }
         Event::PhaseBegin { name } => long(Kind::PhaseBegin, ctx, name.as_bytes(), None),
-        Event::PhaseEnd => short(Kind::PhaseEnd, 0, None, ctx, [0; 4]).into(),
+        Event::PhaseEnd => rare(Kind::PhaseEnd, 0, None, ctx, [0; 4]),
         Event::KernelLoad(Kernel { place, kind, program, size_bytes, n_cores }) => {
             let payload = [*size_bytes, *n_cores, program.unwrap_or(0), u64::from(kind.number())];
-            short(Kind::KernelLoad, when(program.is_some(), flag::HAS_ID), Some(*place), ctx, payload).into()
+            rare(Kind::KernelLoad, when(program.is_some(), flag::HAS_ID), Some(*place), ctx, payload)
         }
         Event::KernelUnload { place, program } => {
             let flags = when(program.is_some(), flag::HAS_ID);
-            short(Kind::KernelUnload, flags, Some(*place), ctx, [0, 0, program.unwrap_or(0), 0]).into()
+            rare(Kind::KernelUnload, flags, Some(*place), ctx, [0, 0, program.unwrap_or(0), 0])
         }
         Event::Trace { step, place, trace } => {
             let kind = match step {
@@ -204,12 +204,12 @@ pub fn encode(event: &Event, ctx: u32, position: impl FnOnce(u64) -> Option<u64>
                 TraceStep::End => Kind::TraceEnd,
                 TraceStep::Release => Kind::TraceRelease,
             };
-            short(kind, 0, Some(*place), ctx, [*trace, 0, 0, 0]).into()
+            rare(kind, 0, Some(*place), ctx, [*trace, 0, 0, 0])
         }
         Event::Failure(Failure::Allocation(request)) => encode_request(request, ctx),
         Event::Failure(Failure::Clash(clash)) => encode_clash(clash, ctx).into(),
         // Losses are told by whoever reads the spool, never put into it.
-        Event::OpEnd | Event::Lost(_) => short(Kind::OpEnd, 0, None, ctx, [0; 4]).into(),
+        Event::OpEnd | Event::Lost(_) => rare(Kind::OpEnd, 0, None, ctx, [0; 4]),
     }
 }
 
@@ -336,6 +336,12 @@ pub fn encode_dealloc(dealloc: &Dealloc, ctx: u32) -> Slot {
 pub fn with_context(mut slot: Slot, ctx: u32) -> Slot {
     slot[2] |= u64::from(ctx) << 32;
     slot
+}
+
+/// A record of one slot that is not of the hottest path.
+#[inline(never)]
+fn rare<'a>(kind: Kind, flags: u64, place: Option<Place>, ctx: u32, payload: [u64; 4]) -> Encoded<'a> {
+    short(kind, flags, place, ctx, payload).into()
 }
 
 #[inline(always)]
@@ -542,6 +548,7 @@ fn decode_failure(slots: &[Slot], place: Place, flags: u64) -> Option<Failure> {
     }))
 }
 
+#[inline(never)]
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
