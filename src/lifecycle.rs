@@ -10,7 +10,7 @@ use std::time::Duration;
 use tt_memtrace_wire::{Ending, Event, Parent};
 
 /// How long the end of a process may wait for the last records.
-const EXIT_PATIENCE: Duration = Duration::from_secs(2);
+const EXIT_PATIENCE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 2 });
 
 /// Whether the switch was looked at.
 static IS_LOADED: AtomicBool = AtomicBool::new(false);

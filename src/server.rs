@@ -36,8 +36,9 @@ const MOST_ANSWER: usize = 4 << 10;
 /// A server that never stops talking is listened to now and then.
 const READS_A_TURN: usize = 16;
 /// At the end of the process: so long a server may take nothing before it is given up, and so long it may take in all.
-const END_STALL: Duration = Duration::from_millis(200);
-const END_PATIENCE: Duration = Duration::from_secs(1);
+/// An unoptimised build, which only tests run, is slow, and so may be their machine.
+const END_STALL: Duration = Duration::from_millis(if cfg!(debug_assertions) { 10_000 } else { 200 });
+const END_PATIENCE: Duration = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 1 });
 
 /// What is told to the server.
 pub struct Server {

@@ -34,7 +34,7 @@ fn a_sink_at_a_hundredth_of_its_speed_costs_events_but_no_figure_and_no_memory()
     let ms = (seconds * 1000).to_string();
     let run = host.command(4, u32::MAX, "-200", &["throttled", "99", &ms]);
     let run = run.env("LD_PRELOAD", release_library()).env("TT_MEMTRACE_SPILL_MAX", "16M");
-    let outcome = run.run_within(Duration::from_secs(60 + u64::from(seconds)));
+    let outcome = run.run_within(Duration::from_secs(300 + u64::from(seconds)));
     host.complete(&outcome);
     host.grew_by_the_spool_and_a_little(&outcome, 4096);
     let produced: u64 = u64s(&host.bench.path("returned")).iter().sum();

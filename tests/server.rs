@@ -15,7 +15,7 @@ use support::{Bench, Outcome, Run};
 use tt_memtrace_wire::frame::{self, HEAD_BYTES, Hello, Kind, Role};
 use tt_memtrace_wire::{Ending, Event, Header, Line};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// What a fake server was told on one connection.
 #[derive(Debug, Default)]

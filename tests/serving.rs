@@ -134,8 +134,8 @@ fn a_server_killed_again_and_again_under_load_disturbs_no_program_and_is_right_i
     }
     programs.into_iter().for_each(Program::finish);
     wait_until("all have ended", || {
-        let state = server.state().unwrap();
-        state["processes"].as_array().unwrap().iter().all(|process| process["status"] == "exited")
+        let has_ended = |process: &Value| process["status"] == "exited";
+        server.state().is_some_and(|state| state["processes"].as_array().unwrap().iter().all(has_ended))
     });
     for result in results {
         let path = bench.files().into_iter().find(|path| is_capture_of(path, &result["pid"])).unwrap();

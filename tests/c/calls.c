@@ -50,5 +50,5 @@ int main(void) {
     tt_memtrace_track_device_open(8, 2); // told already: nothing
     tt_memtrace_track_device_close(8);
     if (!tt_memtrace_is_enabled() || tt_memtrace_abi_version() < TT_MEMTRACE_ABI_VERSION) return 1;
-    return tt_memtrace_flush(5000);
+    return tt_memtrace_flush(60000);
 }

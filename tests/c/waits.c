@@ -21,14 +21,16 @@ int main(int argc, char **argv) {
         if (i % 1000 == 999) usleep(2000);
     }
     if (argc > 5 && fork() != 0) {
-        usleep(300000);
+        // The server has it all, and the child is where it waits.
+        tt_memtrace_flush(60000);
+        while (access(argv[3], F_OK) != 0) usleep(1000);
         kill(getpid(), SIGKILL);
     }
     if (strcmp(argv[4], "-") == 0) return 0;
     close(open(argv[3], O_CREAT | O_WRONLY, 0600));
-    for (int i = 0; i < 60000 && access(argv[4], F_OK) != 0; i++) usleep(1000);
+    for (int i = 0; i < 300000 && access(argv[4], F_OK) != 0; i++) usleep(1000);
     if (argc > 5) return 0;
     allocate(0x8000000);
-    printf("flush %d\n", tt_memtrace_flush(20000));
+    printf("flush %d\n", tt_memtrace_flush(100000));
     return 0;
 }

@@ -18,7 +18,7 @@ use support::Bench;
 use tt_memtrace_wire::frame::{self, HEAD_BYTES, Hello, Kind, PROTOCOL, Role};
 
 const SIZES: [&str; 4] = ["72", "112", "128", "144"];
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// The messages.
 const ALLOC: u8 = 1;
 const FREE: u8 = 2;
@@ -556,15 +556,14 @@ fn the_log_has_the_shapes_that_its_readers_know() {
     client.send(DUMP_REMAINING, 0, 0, 0, 0);
     server.wait_for_line("📋 DUMP_REMAINING complete.");
 
-    server.wait_for_line("📊 Current Statistics:");
-    let log = server.log();
+    // They are printed again and again; on a busy machine the first may have come before all of this was told.
     let statistics = "\n📊 Current Statistics:\n  Device 0:\n    Buffers: 1\n    DRAM: 8192 bytes (8 KB)\n    L1: 0 bytes (0 KB)\n    \
          Total: 8192 bytes\n";
-    assert!(log.contains(statistics), "{log}");
+    wait_for("statistics of chip 0", || server.log().contains(statistics).then_some(()));
     let statistics = "  Device 3:\n    Buffers: 2\n    DRAM: 4194304 bytes (4096 KB)\n    L1: 0 bytes (0 KB)\n    TRACE: 12 bytes \
          (0.0117188 KB)\n    CBs: 4096 bytes (4 KB)\n    Kernels: 57344 bytes (56 KB)\n    Total: 4194316 bytes\n  Active \
          allocations: 4\n";
-    assert!(log.contains(statistics), "{log}");
+    wait_for("statistics of chip 3", || server.log().contains(statistics).then_some(()));
 
     client.process.kill().unwrap();
     client.process.wait().unwrap();

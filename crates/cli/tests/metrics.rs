@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use support::{Bench, MESH, alloc, capture};
 use tt_memtrace_wire::frame::{self, Hello, Kind, PROTOCOL, Role};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server, and a recorder that holds a buffer of 1000 bytes on chips 0 and 1.
 struct Served {
@@ -149,17 +149,20 @@ fn prometheus_scrapes_it() {
     }
     let served = Served::start(&[]);
     let config = format!(
-        "scrape_configs:\n- job_name: tt\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n  static_configs:\n  - targets: [\"{}\"]\n",
+        "scrape_configs:\n- job_name: tt\n  scrape_interval: 2s\n  scrape_timeout: 2s\n  static_configs:\n  - targets: [\"{}\"]\n",
         served.address
     );
     let config = served.bench.write("prometheus.yml", config);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut command = Command::new("prometheus");
-    command.arg(format!("--config.file={}", config.display()));
-    command.arg(format!("--storage.tsdb.path={}", served.bench.path("data").display()));
-    command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let mut prometheus = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    let query = || {
+    let start = || {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = Command::new("prometheus");
+        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--storage.tsdb.path={}", served.bench.path("data").display()));
+        command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        (command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap(), port)
+    };
+    let (mut prometheus, mut port) = start();
+    let query = |port| {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let path = "/api/v1/query?query=tt_memtrace_live_bytes%7Bdevice%3D%221%22%7D";
@@ -173,7 +176,11 @@ fn prometheus_scrapes_it() {
     let mut value = None;
     while value.is_none() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(100));
-        value = query();
+        if prometheus.try_wait().unwrap().is_some() {
+            // Another took the port meanwhile.
+            (prometheus, port) = start();
+        }
+        value = query(port);
     }
     prometheus.kill().unwrap();
     prometheus.wait().unwrap();

@@ -182,7 +182,7 @@ fn signalled(script: &str, signal: Signal) -> (i32, String) {
 
 #[test]
 fn a_request_to_end_is_passed_on_and_an_interrupt_is_left_to_the_command() {
-    let waits = "sleep 60 & trap \"echo told; kill $!; exit 5\" TERM; echo ready; wait";
+    let waits = "sleep 600 & trap \"echo told; kill $!; exit 5\" TERM; echo ready; wait";
     assert_eq!(signalled(waits, Signal::SIGTERM), (5, "told".to_owned()));
     assert_eq!(
         signalled("echo ready; cat; echo unharmed; exit 6", Signal::SIGINT),

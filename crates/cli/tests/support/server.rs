@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tt_memtrace_wire::frame::{self, HEAD_BYTES, Hello, Kind, PROTOCOL, Role};
 
 /// Nothing that is waited for takes nearly as long.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// Waits until something is so.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
