@@ -205,7 +205,8 @@ fn a_late_server_is_told_what_is_held_and_the_rest_as_it_comes() {
     });
     let outcome = run.join().unwrap();
     assert_eq!((outcome.status.code(), outcome.stdout.as_str()), (Some(0), "flush 0\n"));
-    assert!(is_absent_line(&outcome.stderr, &bench), "{}", outcome.stderr);
+    // On a busy machine the server is there before the first look for it.
+    assert!(outcome.stderr.is_empty() || is_absent_line(&outcome.stderr, &bench), "{}", outcome.stderr);
     assert_eq!(told.states, [(1003, 0)]);
     let state = Told { lines: told.state_lines.clone(), ..Told::default() };
     assert_eq!(state.held(), BTreeSet::from([0x1000, 0x1001, 0x1002]));
@@ -330,7 +331,10 @@ fn a_forked_child_has_a_connection_of_its_own_and_not_its_parents() {
     });
     let outcome = told(bench.program("forks.c"), &bench).run();
     assert_eq!((outcome.status.code(), outcome.stderr.as_str()), (Some(0), ""));
-    let [parent, child] = server.join().unwrap();
+    let mut both = server.join().unwrap();
+    // On a busy machine the child may be the first to connect.
+    both.sort_by_key(|told| told.header().parent.is_some());
+    let [parent, child] = both;
     assert_eq!(parent.held(), BTreeSet::from([1, 4]));
     let of = child.header().parent.unwrap();
     assert_eq!(of.pid, parent.header().pid);
