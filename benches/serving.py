@@ -2,11 +2,9 @@
 
     serving.py load      64 programs with 1,000,000 events a second in all, with a server alone, then with captures
     serving.py live      what `tt-memtrace live` takes on a terminal, beside 100,000 events a second
-    serving.py stopped   what an event costs a program whose server does not read, to one without a server
 
 In the end what the server says is compared with what the programs know that they hold: a difference is a failure. The
-command, the library and the compiled programs come as TT_MEMTRACE_BIN, TT_MEMTRACE_LIB, PACED (`tests/c/paced.c`) and
-RECORD (`benches/record.c`).
+command, the library and the compiled `tests/c/paced.c` come as TT_MEMTRACE_BIN, TT_MEMTRACE_LIB and PACED.
 """
 
 import argparse
@@ -15,9 +13,6 @@ import fcntl
 import json
 import os
 import pty
-import re
-import signal
-import statistics
 import struct
 import subprocess
 import tempfile
@@ -26,9 +21,7 @@ import threading
 import time
 from pathlib import Path
 
-BINARY, LIBRARY, PACED, RECORD = (
-    os.environ.get(name) for name in ("TT_MEMTRACE_BIN", "TT_MEMTRACE_LIB", "PACED", "RECORD")
-)
+BINARY, LIBRARY, PACED = (os.environ.get(name) for name in ("TT_MEMTRACE_BIN", "TT_MEMTRACE_LIB", "PACED"))
 PATIENCE = 120
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -226,35 +219,6 @@ def live(options):
             raise SystemExit("nothing was drawn")
 
 
-def stopped(options):
-    """The median of an event's cost in floors, in turn with a stopped server and without one."""
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        server = Server(folder)
-        server.process.send_signal(signal.SIGSTOP)
-        costs = {True: [], False: []}
-        for turn in range(2 * options.rounds):
-            has_server = turn % 2 == 0
-            costs[has_server].append(cost_in_floors(folder, server.socket if has_server else None))
-        server.kill()
-    for at, what in enumerate(["allocation", "deallocation"]):
-        stopped, without = (statistics.median(cost[at] for cost in costs[has]) for has in (True, False))
-        print(f"{what}: {stopped:.2f} floors with a stopped server, {without:.2f} without one: {stopped / without:.3f}")
-
-
-def cost_in_floors(folder, socket):
-    """Of an allocation and a deallocation, as `record cost 1` prints them."""
-    capture = folder / "cost.jsonl"
-    mine = {"LD_PRELOAD": LIBRARY, "TT_ALLOC_TRACKING_ENABLED": "1", "TT_MEMTRACE_OUTPUT": capture}
-    if socket:
-        mine["TT_MEMTRACE_SERVER"] = socket
-    printed = subprocess.run([RECORD, "cost", "1"], env=os.environ | mine, capture_output=True, text=True, check=True)
-    for file in folder.glob("cost.jsonl*"):
-        file.unlink()
-    rows = [line for line in printed.stdout.splitlines() if "C interface" in line]
-    return [float(re.search(r"([0-9.]+) \(", row)[1]) for row in rows]
-
-
 def drain(terminal, n_drawn):
     with contextlib.suppress(OSError):
         while drawn := os.read(terminal, 1 << 16):
@@ -269,9 +233,6 @@ def main():
     of_load.add_argument("--may-skip", action="store_true", help="on a machine that has other work")
     of_live = verbs.add_parser("live")
     of_live.set_defaults(run=live, programs=8, rate=1e5, seconds=20)
-    of_stopped = verbs.add_parser("stopped")
-    of_stopped.set_defaults(run=stopped)
-    of_stopped.add_argument("--rounds", type=int, default=7, help="runs of each kind")
     for verb in [of_load, of_live]:
         verb.add_argument("--programs", type=int, default=argparse.SUPPRESS)
         verb.add_argument("--held", type=int, default=200, help="buffers of each program")
