@@ -35,6 +35,8 @@ const FRAME_BYTES: usize = 64 << 10;
 const MOST_ANSWER: usize = 4 << 10;
 /// A server that never stops talking is listened to now and then.
 const READS_A_TURN: usize = 16;
+/// No flush waits for a server that takes nothing and says nothing for so long.
+const STALL: Duration = Duration::from_secs(1);
 /// At the end of the process: so long a server may take nothing before it is given up, and so long it may take in all.
 /// An unoptimised build, which only tests run, is slow, and so may be their machine.
 const END_STALL: Duration = Duration::from_millis(if cfg!(debug_assertions) { 10_000 } else { 200 });
@@ -74,6 +76,8 @@ struct Connection {
     acked: Option<u64>,
     /// When it was sent to and listened to last.
     looked: Option<Instant>,
+    /// When it took or said something last, or had nothing to take.
+    moved: Instant,
 }
 
 impl Server {
@@ -109,8 +113,12 @@ impl Server {
 
     /// Takes the lines up to event `n`; `live` was told of them.
     pub fn take(&mut self, lines: &[u8], n: u64, dropped: u64) {
-        (self.n, self.dropped) = (n, dropped);
+        let n_before = std::mem::replace(&mut self.n, n);
+        self.dropped = dropped;
         if let Some(connection) = &mut self.connection {
+            if connection.acked == Some(n_before) {
+                connection.moved = Instant::now();
+            }
             connection.take(lines);
         }
     }
@@ -141,9 +149,11 @@ impl Server {
         }
     }
 
-    /// Whether the server has everything up to this event, if there is one.
+    /// Whether the server has everything up to this event, if there is one that takes anything at all.
     pub fn has(&self, n: u64) -> bool {
-        let has_it = |connection: &Connection| connection.acked.is_some_and(|acked| acked >= n);
+        let has_it = |connection: &Connection| {
+            connection.acked.is_some_and(|acked| acked >= n) || connection.moved.elapsed() > STALL
+        };
         self.connection.as_ref().is_none_or(has_it)
     }
 
@@ -249,6 +259,7 @@ impl Connection {
             is_welcome: false,
             acked: None,
             looked: None,
+            moved: Instant::now(),
         }
     }
 
@@ -308,6 +319,7 @@ impl Connection {
                 break;
             }
             self.sent += n;
+            self.moved = Instant::now();
         }
         if self.is_drained() {
             self.out.clear();
@@ -335,6 +347,7 @@ impl Connection {
                     Kind::Ack => {
                         let [acked] = frame::parse_numbers(kind, payload).map_err(|_| Lost::Connection)?;
                         self.acked = Some(acked);
+                        self.moved = Instant::now();
                     }
                     _ => return Err(Lost::Connection),
                 }
