@@ -223,12 +223,11 @@ pub unsafe extern "C" fn tt_memtrace_track_mesh_open(
 ) {
     guard::enter(|| {
         // SAFETY: the caller's contract.
-        let mut chips = unsafe { given::list(device_ids, n_devices, LONGEST_LIST) }.to_vec();
+        let chips = unsafe { given::list(device_ids, n_devices, LONGEST_LIST) }.to_vec();
         if let Some(pipeline) = pipeline::started() {
-            pipeline.define(&mut |defined| {
+            pipeline.define(|defined| {
                 let arch = interpose::arch_name(arch);
                 let is_new = defined.add(Fact::Mesh(mesh_id));
-                let chips = std::mem::take(&mut chips);
                 is_new.then_some(Line::Mesh(Mesh { mesh_id, chips, rows, cols, arch }))
             });
         }
@@ -259,7 +258,7 @@ pub extern "C" fn tt_memtrace_track_mesh_close(mesh_id: u32) {
 pub extern "C" fn tt_memtrace_track_device_open(device_id: u32, arch: u32) {
     guard::enter(|| {
         if let Some(pipeline) = pipeline::started() {
-            pipeline.define(&mut |defined| {
+            pipeline.define(|defined| {
                 let is_new = defined.add(Fact::LoneDevice(device_id));
                 is_new.then(|| Line::Device(Device { chip: device_id, arch: interpose::arch_name(arch) }))
             });

@@ -72,15 +72,11 @@ impl Config {
     }
 
     fn set(&mut self, name: &str, value: OsString) -> Option<String> {
-        let bad = |expected: &str, used: &str| {
-            let value = value.display();
-            Some(format!("{name}={value} is not {expected}; using {used}"))
-        };
         match name {
             "TT_MEMTRACE_OUTPUT" => self.output = Some(value),
             "TT_MEMTRACE_LOG" => match log_level(&value) {
                 Some(level) => self.log = level,
-                None => return bad("one of warn, error, info, debug", "warn"),
+                None => return bad(name, &value, "one of warn, error, info, debug", "warn"),
             },
             names::STACKS => match value.to_str() {
                 Some("none" | "off") => self.python_stacks = false,
@@ -90,21 +86,27 @@ impl Config {
                     let used = if self.python_stacks { "python" } else { "none" };
                     return Some(format!("{name}: this version records no native stacks yet; using {used}"));
                 }
-                _ => return bad("one of none, python, native, both", "none"),
+                _ => return bad(name, &value, "one of none, python, native, both", "none"),
             },
             "TT_MEMTRACE_SPOOL_SIZE" => match bytes(&value).filter(|bytes| SPOOL_RANGE.contains(bytes)) {
                 Some(bytes) => self.spool_bytes = bytes,
-                None => return bad("a size from 256K to 1G", "4M"),
+                None => return bad(name, &value, "a size from 256K to 1G", "4M"),
             },
             "TT_MEMTRACE_SPILL_MAX" => match bytes(&value) {
                 Some(bytes) => self.spill_bytes = bytes,
-                None => return bad("a size such as 512M", "1G"),
+                None => return bad(name, &value, "a size such as 512M", "1G"),
             },
             names::SERVER => self.server = Some(value).filter(|value| value != "0"),
             _ => {}
         }
         None
     }
+}
+
+#[inline(never)]
+fn bad(name: &str, value: &OsStr, expected: &str, used: &str) -> Option<String> {
+    let value = value.display();
+    Some(format!("{name}={value} is not {expected}; using {used}"))
 }
 
 /// `4194304`, `4096K`, `4M` or `4MiB`.

@@ -4,6 +4,7 @@ use crate::pipeline::{self, Pipeline};
 use crate::state::{self, State};
 use crate::{lifecycle, spool};
 use std::any::Any;
+use std::ffi::c_int;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Runs `record` unless recording is off or this thread is already inside: then the runtime is answering a
@@ -13,20 +14,59 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// called from within `record`: its exceptions must pass.
 #[inline(always)]
 pub fn enter(record: impl FnOnce()) {
+    if let Some(errno) = begin() {
+        run(record);
+        end(errno);
+    }
+}
+
+/// As [`enter`], with all its code where it is called: for the commonest events.
+#[inline(always)]
+pub fn enter_inlined(record: impl FnOnce()) {
+    if let Some(errno) = begin_inlined() {
+        run(record);
+        end_inlined(errno);
+    }
+}
+
+#[inline(always)]
+fn run(record: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(record)) {
+        forget(panic);
+    }
+}
+
+#[inline(never)]
+fn begin() -> Option<c_int> {
+    begin_inlined()
+}
+
+#[inline(never)]
+fn end(errno: c_int) {
+    end_inlined(errno);
+}
+
+/// Gives `errno`, if the thread may go on.
+#[inline(always)]
+fn begin_inlined() -> Option<c_int> {
     if !state::is_on() && !lifecycle::load_early() {
-        return;
+        return None;
     }
     if !spool::enter() {
-        return pipeline::count_reentry();
+        pipeline::count_reentry();
+        return None;
     }
     // SAFETY: always returns the address of the calling thread's own errno.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: that address is valid as long as the thread lives.
-    let before = unsafe { *errno };
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(record)) {
-        forget(panic);
-    }
-    // SAFETY: as above.
+    Some(unsafe { *errno })
+}
+
+#[inline(always)]
+fn end_inlined(before: c_int) {
+    // SAFETY: always returns the address of the calling thread's own errno.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: that address is valid as long as the thread lives.
     unsafe { *errno = before };
     spool::leave();
 }

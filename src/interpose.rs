@@ -34,9 +34,9 @@ pub fn circular_buffer(pipeline: &Pipeline, ranges: Vec<Range>, cb: impl FnOnce(
 }
 
 /// The number of a set of cores, which is defined if it is new.
-fn define_cores(pipeline: &Pipeline, mut ranges: Vec<Range>) -> u32 {
+fn define_cores(pipeline: &Pipeline, ranges: Vec<Range>) -> u32 {
     let mut cores = 0;
-    pipeline.define(&mut |defined| {
+    pipeline.define(|defined| {
         let number = |position: usize| u32::try_from(position + 1).unwrap_or(u32::MAX);
         if let Some(position) = defined.cores.iter().position(|known| *known == ranges) {
             cores = number(position);
@@ -44,7 +44,7 @@ fn define_cores(pipeline: &Pipeline, mut ranges: Vec<Range>) -> u32 {
         }
         cores = number(defined.cores.len());
         defined.cores.push(ranges.clone());
-        Some(Line::Cores(Cores { cores, ranges: std::mem::take(&mut ranges) }))
+        Some(Line::Cores(Cores { cores, ranges }))
     });
     cores
 }

@@ -45,21 +45,26 @@ pub fn create(wanted: Option<&OsStr>, process: &Process) -> Result<Output, (Path
 
 /// With all that it is in. (The standard library's own way takes 3 KB.)
 fn create_folder(path: &[u8]) -> io::Result<()> {
+    match create_innermost(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            for (at, _) in path.iter().enumerate().filter(|(at, byte)| *at > 0 && **byte == b'/') {
+                // What cannot be made is missed at the end.
+                let _ = create_innermost(&path[..at]);
+            }
+            create_innermost(path)
+        }
+        result => result,
+    }
+}
+
+fn create_innermost(path: &[u8]) -> io::Result<()> {
     let name = CString::new(path)?;
     // SAFETY: the path ends in a zero byte.
     if unsafe { libc::mkdir(name.as_ptr(), 0o777) } == 0 {
         return Ok(());
     }
     let error = io::Error::last_os_error();
-    let outer = path.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |at| &path[..at]);
-    match error.kind() {
-        io::ErrorKind::NotFound if !outer.is_empty() => {
-            create_folder(outer)?;
-            create_folder(path)
-        }
-        io::ErrorKind::AlreadyExists if Path::new(OsStr::from_bytes(path)).is_dir() => Ok(()),
-        _ => Err(error),
-    }
+    if Path::new(OsStr::from_bytes(path)).is_dir() { Ok(()) } else { Err(error) }
 }
 
 /// `x.jsonl`, or `x.1.jsonl` if that exists, and so on.

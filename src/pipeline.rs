@@ -6,7 +6,7 @@
 use crate::attribution::{self, Names};
 use crate::spool::Spool;
 use crate::state::{self, State};
-use crate::table::Table;
+use crate::table::{self, Table};
 use crate::{lifecycle, opening, report};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, Ordering};
@@ -106,7 +106,7 @@ impl Defined {
 
     /// The place of a device, if it is remembered.
     pub fn place(&self, device: usize) -> Option<Place> {
-        let [is_mesh, number, ..] = *self.facts.get(&Fact::IsAt(device).key())?;
+        let [is_mesh, number, ..] = table::find(&self.facts, Fact::IsAt(device).key())?;
         Some(if is_mesh == 1 { Place::Mesh(number) } else { Place::Chip(number) })
     }
 }
@@ -275,10 +275,17 @@ impl Pipeline {
 
     /// Runs `define` with the definitions made so far; what it returns is added before any later event.
     ///
-    /// It is called once. The runtime may be asked questions in there: the guard keeps its answers from being recorded.
-    pub fn define(&self, define: &mut dyn FnMut(&mut Defined) -> Option<Line>) {
+    /// The runtime may be asked questions in there: the guard keeps its answers from being recorded.
+    #[inline(always)]
+    pub fn define(&self, define: impl FnOnce(&mut Defined) -> Option<Line>) {
         let mut defined = lock(&self.defined);
-        if let Some(line) = define(&mut defined) {
+        let line = define(&mut defined);
+        self.add_definition(defined, line);
+    }
+
+    #[inline(never)]
+    fn add_definition(&self, mut defined: MutexGuard<'_, Defined>, line: Option<Line>) {
+        if let Some(line) = line {
             self.send_definition(&mut defined, line);
         }
     }

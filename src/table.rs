@@ -6,6 +6,12 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// By two words, four numbers.
 pub type Table = HashMap<[u64; 2], [u32; 4], BuildHasherDefault<Fold>>;
 
+/// What stands there, if anything does.
+#[inline(never)]
+pub fn find(table: &Table, key: [u64; 2]) -> Option<[u32; 4]> {
+    table.get(&key).copied()
+}
+
 /// A short hash: the tables are small, and nobody means harm with what is in them.
 #[derive(Default)]
 pub struct Fold(u64);

@@ -6,7 +6,7 @@ use super::frames::{self, Frame, Walk};
 use super::python::{Object, Python, read};
 use super::{calls, codes, known, objects, test};
 use crate::pipeline::Pipeline;
-use crate::table::Table;
+use crate::table::{Table, find};
 use tt_memtrace_wire::{Context, Line, Stack, Text};
 
 /// The most items of a table.
@@ -174,11 +174,8 @@ impl Names {
             function: site.function,
             line: site.line,
         };
-        let mut frames = sites.iter().map(frame).collect();
-        pipeline.define(&mut |_| {
-            let frames = std::mem::take(&mut frames);
-            Some(Line::Stack(Stack { stack, frames, is_cut }))
-        });
+        let frames = sites.iter().map(frame).collect();
+        pipeline.define(|_| Some(Line::Stack(Stack { stack, frames, is_cut })));
         add(&mut self.stacks, key.words(), [stack, 0, 0, 0]);
         stack
     }
@@ -197,7 +194,7 @@ impl Names {
         }
         self.n_contexts += 1;
         let ctx = self.n_contexts;
-        pipeline.define(&mut |_| Some(Line::Context(Context { ctx, op, stack, test })));
+        pipeline.define(|_| Some(Line::Context(Context { ctx, op, stack, test })));
         add(&mut self.contexts, key, [ctx, 0, 0, 0]);
         ctx
     }
@@ -218,7 +215,7 @@ impl Names {
         }
         self.n_texts += 1;
         let text = self.n_texts;
-        pipeline.define(&mut |_| Some(Line::Text(Text { text, value: value.to_owned() })));
+        pipeline.define(|_| Some(Line::Text(Text { text, value: value.to_owned() })));
         add(&mut self.texts, key.words(), [text, 0, 0, 0]);
         text
     }
@@ -261,10 +258,6 @@ unsafe fn code_text(python: &Python, code: Object, at: usize) -> String {
 /// As `contains`, whose code for long texts is ten times as long.
 fn has(text: &str, part: &str) -> bool {
     text.as_bytes().windows(part.len()).any(|window| window == part.as_bytes())
-}
-
-fn find(table: &Table, key: [u64; 2]) -> Option<[u32; 4]> {
-    table.get(&key).copied()
 }
 
 fn add(table: &mut Table, key: [u64; 2], value: [u32; 4]) {

@@ -40,7 +40,7 @@ extern "C-unwind" fn track_allocate(tracker: Tracker, buffer: Buffer) {
         // SAFETY: the arguments are passed on as they came.
         unsafe { real(tracker, buffer) };
     }
-    guard::enter(|| {
+    guard::enter_inlined(|| {
         // SAFETY: the runtime calls us with a live buffer.
         unsafe { record_alloc(buffer) };
     });
@@ -134,7 +134,7 @@ extern "C-unwind" fn track_deallocate(tracker: Tracker, buffer: *mut c_void) {
         // SAFETY: the arguments are passed on as they came.
         unsafe { real(tracker, buffer) };
     }
-    guard::enter(|| {
+    guard::enter_inlined(|| {
         // SAFETY: the runtime calls us with a live buffer.
         unsafe { record_dealloc(buffer) };
     });

@@ -130,7 +130,7 @@ unsafe fn define_mesh(pipeline: &Pipeline, device: Device, mesh_id: u32) {
     if last.get() == this {
         return;
     }
-    pipeline.define(&mut |defined| {
+    pipeline.define(|defined| {
         let is_new = defined.add(Fact::Mesh(mesh_id));
         // SAFETY: the caller's contract.
         is_new.then(|| Line::Mesh(unsafe { describe_mesh(device, mesh_id) }))
@@ -223,7 +223,7 @@ pub unsafe fn define_allocator(pipeline: &Pipeline, allocator: *const c_void, de
     if last.get() == this {
         return;
     }
-    pipeline.define(&mut |defined| {
+    pipeline.define(|defined| {
         // SAFETY: the caller's contract.
         let describe = || unsafe { describe_allocator(allocator, device, mesh_id) };
         defined.add(Fact::Allocator(number, mesh_id)).then(|| Line::Allocator(describe()))
@@ -340,7 +340,7 @@ extern "C-unwind" fn mesh_close(mesh: *mut c_void) -> bool {
 /// Records that a mesh device was closed, once: a patched runtime says it through the C interface as well.
 pub fn close_mesh(pipeline: &Pipeline, mesh_id: u32) {
     let mut is_new = false;
-    pipeline.define(&mut |defined| {
+    pipeline.define(|defined| {
         is_new = defined.add(Fact::Closed(mesh_id));
         None
     });

@@ -178,7 +178,7 @@ pub fn record(what: impl FnOnce()) {
 }
 
 fn remember(pipeline: &Pipeline, device: Device, place: Place, program: Option<u64>) {
-    pipeline.define(&mut |defined| {
+    pipeline.define(|defined| {
         defined.set_place(device.addr(), place);
         program.map(|program| defined.add(Fact::HasCbs(program)));
         None
@@ -188,7 +188,7 @@ fn remember(pipeline: &Pipeline, device: Device, place: Place, program: Option<u
 /// True if the program still had circular buffers.
 fn forget(pipeline: &Pipeline, program: Option<u64>) -> bool {
     let mut had = false;
-    pipeline.define(&mut |defined| {
+    pipeline.define(|defined| {
         had = program.is_some_and(|program| defined.remove(Fact::HasCbs(program)));
         None
     });
@@ -197,7 +197,7 @@ fn forget(pipeline: &Pipeline, program: Option<u64>) -> bool {
 
 fn seen_place(pipeline: &Pipeline, device: Device) -> Option<Place> {
     let mut place = None;
-    pipeline.define(&mut |defined| {
+    pipeline.define(|defined| {
         place = defined.place(device.addr());
         None
     });

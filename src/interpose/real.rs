@@ -46,8 +46,7 @@ impl<F: Copy> Real<F> {
     pub fn get(&self) -> Option<F> {
         let mut found = self.found.load(Ordering::Acquire);
         if found.is_null() {
-            found = find(self.name);
-            self.found.store(found, Ordering::Release);
+            found = find_once(self.name, &self.found);
         }
         // SAFETY: a function pointer and a data pointer have the same size here, and `new` was promised that
         // the symbol is an `F`.
@@ -85,6 +84,14 @@ pub fn library_path() -> Option<String> {
         return None;
     }
     Some(crate::process::text(file_of(function)?.to_bytes()))
+}
+
+#[cold]
+#[inline(never)]
+fn find_once(name: &CStr, place: &AtomicPtr<c_void>) -> *mut c_void {
+    let found = find(name);
+    place.store(found, Ordering::Release);
+    found
 }
 
 fn find(name: &CStr) -> *mut c_void {

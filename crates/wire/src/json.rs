@@ -196,7 +196,7 @@ impl<'a> Object<'a> {
         self.put(&[b'\\', short], 2);
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn begin(&mut self) {
         self.put(b"{", 1);
     }
