@@ -31,6 +31,15 @@ class Suite:
         )
         return self.result
 
+    def needs_forked(self):
+        """pytest-forked does not work with every pytest by itself."""
+        pytest.importorskip("pytest_forked")
+        self.pytester.makepyfile(test_forked="def test_nothing(): pass")
+        plain = self.pytester.runpytest_subprocess("-p", "no:cacheprovider", "--forked", "test_forked.py")
+        (self.path / "test_forked.py").unlink()
+        if plain.ret != 0:
+            pytest.skip("pytest-forked does not work with this pytest, with or without tt-memtrace")
+
     @property
     def json(self):
         return json.loads((self.path / "out.json").read_text())

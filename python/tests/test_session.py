@@ -68,8 +68,6 @@ def test_warnings_are_errors_and_markers_strict_and_nothing_breaks(suite):
     suite.run("-W", "error", "--strict-markers").assert_outcomes(passed=1)
     if has("xdist"):
         suite.run("-W", "error", "--strict-markers", "-n", "2").assert_outcomes(passed=1)
-    if has("pytest_forked") and sys.version_info < (3, 12):
-        suite.run("-W", "error", "--strict-markers", "--forked").assert_outcomes(passed=1)
 
 
 def test_other_plugins_change_nothing(suite):

@@ -241,7 +241,7 @@ class Session:
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         if report.failed and getattr(report, "tt_memtrace_failed", False):
-            return ("error" if report.when == "teardown" else "failed", "M", "MEMORY PROBLEMS")
+            return ("failed" if report.when == "call" else "error", "M", "MEMORY PROBLEMS")
         return None
 
     @pytest.hookimpl(trylast=True)
