@@ -1,6 +1,8 @@
 """What tests hold and leave, in every shape that pytest has for a test."""
 
+import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -141,8 +143,8 @@ def test_what_no_operation_was_recorded_of_is_said_to_be_unattributed(suite, mon
 def test_holders_have_their_line_where_frames_are_read(suite):
     suite.write("def test_a():\n    allocate(100)\n")
     # The frames of other Pythons are not read.
-    who = "at device.py:*" if sys.version_info[:2] in ((3, 10), (3, 12)) else "ttnn.empty"
-    suite.run().stdout.fnmatch_lines([f"  100 B of DRAM at 0x* on chip 0, {who}"])
+    line = ", at device.py:*" if sys.version_info[:2] in ((3, 10), (3, 12)) else ""
+    suite.run().stdout.fnmatch_lines([f"  100 B of DRAM at 0x* on chip 0{line}"])
 
 
 def test_each_chip_has_its_peak_and_the_worst_one_counts(suite):
@@ -219,6 +221,29 @@ def test_b():
     )
     assert suite.peak("test_dies") == 4096
     assert (suite.peak("test_a"), suite.peak("test_b")) == (300, 200)
+
+
+def test_the_json_is_as_its_schema_says(suite):
+    jsonschema = pytest.importorskip("jsonschema")
+    suite.write("@pytest.mark.limit_device_memory(dram=1)\ndef test_a():\n    allocate(2048)\ndef test_b(): pass\n")
+    suite.run()
+    schema = json.loads((Path(__file__).parents[2] / "docs" / "schemas" / "pytest.schema.json").read_text())
+    close(schema)
+    jsonschema.validate(suite.json, schema)
+    for field in list(suite.json["tests"][0]):
+        incomplete = suite.json
+        del incomplete["tests"][0][field]
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(incomplete, schema)
+
+
+def close(schema):
+    """A later minor version may add fields; this one has none but those listed."""
+    if isinstance(schema, dict):
+        if "properties" in schema:
+            schema.setdefault("additionalProperties", False)
+        for value in schema.values():
+            close(value)
 
 
 def test_junit_has_bytes(suite):
