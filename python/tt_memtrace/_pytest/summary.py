@@ -98,9 +98,9 @@ def holders(found: list[dict[str, Any]]) -> list[str]:
     """A line for each buffer: how large, where, and who allocated it, if that is known."""
     lines = []
     for one in found:
-        where = one["where"]
+        where = one.get("where")
         line = f"at {where['file'].rpartition('/')[2]}:{where['line']}" if where else ""
-        who = " ".join(part for part in (one["op"], line) if part)
+        who = " ".join(part for part in (one.get("op"), line) if part)
         chips = one["chips"]
         on = f"chip {chips[0]}" if len(chips) == 1 else f"{len(chips)} chips"
         size = sizes.show(int(one["size_bytes"]))
