@@ -6,7 +6,6 @@ This file holds the hooks. Nothing else is imported before somebody asks for fig
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +18,8 @@ if TYPE_CHECKING:
 MARKERS = [
     "limit_device_memory(dram=None, l1=None, l1_small=None, trace=None, total=None, per='device'): fail the test if "
     "it holds more than this at once, as dram='2 GiB'; per='device' is the worst chip, per='bank' one bank of it",
-    "limit_device_leaks(limit='0 B', classes=('user',)): fail the test if it leaves more than this behind on a chip",
+    "limit_device_leaks(limit='0 B', classes=None): fail the test if it leaves more than this behind on a chip; of the "
+    "classes named, else of those that are leaks",
 ]
 SESSION = pytest.StashKey["Session"]()
 
@@ -51,7 +51,8 @@ def is_wanted(config: pytest.Config) -> bool:
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, Any, None]:
     # Before pytest takes standard output away, and before any conftest can import ttnn.
-    if is_wanted(early_config) and "PYTEST_XDIST_WORKER" not in os.environ:
+    is_worker = "PYTEST_XDIST_WORKER" in os.environ
+    if is_wanted(early_config) and not is_worker and not early_config.known_args_namespace.collectonly:
         from ._pytest import preload
 
         preload.arrange(early_config)
@@ -74,7 +75,3 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     session = config.stash.get(SESSION, None)
     if session is not None:
         session.close()
-
-
-if sys.version_info < (3, 10):  # pragma: no cover
-    raise RuntimeError("tt-memtrace needs Python 3.10 or later")

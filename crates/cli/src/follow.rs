@@ -11,6 +11,7 @@
 
 use crate::capture::Capture;
 use crate::liveness::{self, Liveness};
+use crate::origin::Origin;
 use crate::{json, recover, replay};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -253,6 +254,7 @@ impl Follower {
                 "ending": ending,
                 "since": json::moment(buffer.since.into(), &self.header),
             });
+            let more = json::with(more, Origin::of_buffer(snapshot.contexts(), buffer).json());
             json::with(json::buffer(buffer, snapshot.chips_in_order(buffer.place())), more)
         });
         json!({

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import queue
+import select
 import subprocess
-import threading
 import time
 from typing import Any
 
@@ -17,12 +16,15 @@ PATIENCE = 60.0
 
 
 class Follower:
-    """Starts with the first mark: a process without tests has no capture."""
+    """Starts with the first mark: a process without tests has no capture.
+
+    Has no thread of its own, as tests may fork: what the command says meanwhile waits in the pipe, and then the command.
+    """
 
     def __init__(self, n_largest: int) -> None:
         self._n_largest = n_largest
-        self._process: subprocess.Popen[str] | None = None
-        self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unread = b""
         self._pid = os.getpid()
         self.problem: str | None = None
         self.capture: str | None = None
@@ -40,13 +42,10 @@ class Follower:
         answers: list[dict[str, Any]] = []
         deadline = time.monotonic() + PATIENCE
         while self.problem is None:
-            try:
-                answer = self._answers.get(timeout=max(deadline - time.monotonic(), 0.001))
-            except queue.Empty:
-                self.problem = "the reader of the capture does not answer"
-                break
+            line = self._line(deadline)
+            answer = None if line is None else json.loads(line)
             if answer is None or answer["mark"] is None:
-                self.problem = "the reader of the capture ended"
+                self.problem = self.problem or "the reader of the capture ended"
                 break
             answers.append(answer)
             if answer["mark"] == name:
@@ -58,33 +57,42 @@ class Follower:
         if self._process is not None and self._pid == os.getpid():
             self._process.kill()
             self._process.wait()
+            assert self._process.stdout is not None
+            self._process.stdout.close()
+            self._process = None
 
     def _start(self) -> None:
         self.capture = _native.capture_path()
         if self.capture is None:
             self.problem = "this process is not recorded into a file"
             return
-        arguments = [_tool.command(), "ctl", "--follow", self.capture, "--num-largest", str(self._n_largest)]
         try:
+            command = _tool.command()
             self._process = subprocess.Popen(
-                arguments,
+                [command, "ctl", "--follow", self.capture, "--num-largest", str(self._n_largest)],
                 env=_tool.environment(),
+                bufsize=0,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                text=True,
                 start_new_session=True,
             )
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             self.problem = f"cannot start the reader of the capture: {error}"
-            return
-        threading.Thread(target=self._read, args=(self._process,), name="tt-memtrace", daemon=True).start()
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                self._answers.put(json.loads(line))
-        except ValueError:
-            pass  # Half a line of a reader that was killed.
-        self._answers.put(None)
+    def _line(self, deadline: float) -> bytes | None:
+        """The next line; None if there is none, half a line of a command that was killed included."""
+        assert self._process is not None and self._process.stdout is not None
+        pipe = self._process.stdout.fileno()
+        poll = select.poll()
+        poll.register(pipe, select.POLLIN)
+        while b"\n" not in self._unread:
+            if not poll.poll(max(deadline - time.monotonic(), 0) * 1000):
+                self.problem = "the reader of the capture does not answer"
+                return None
+            read = os.read(pipe, 1 << 16)
+            if not read:
+                return None
+            self._unread += read
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line

@@ -57,6 +57,19 @@ class Limits:
     peaks: tuple[PeakLimit, ...]
     leaks: tuple[LeakLimit, ...]
 
+    def __bool__(self) -> bool:
+        return bool(self.peaks or self.leaks)
+
+    @property
+    def of_call(self) -> list[PeakLimit]:
+        """Those that are judged when the test itself is over."""
+        return [limit for limit in self.peaks if limit.phases == ("call",)]
+
+    @property
+    def of_all(self) -> list[PeakLimit]:
+        """Those that are judged after teardown."""
+        return [limit for limit in self.peaks if limit.phases != ("call",)]
+
 
 def of_item(item: pytest.Item, fail_on_leak: bool) -> Limits:
     """All limits of a test. Raises ``ValueError`` with a line for people if one cannot be read."""

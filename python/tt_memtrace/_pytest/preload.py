@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import _native, _tool
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 # Says that this has been done. Not of the recorder's own names, which would complain about it.
 GUARD = "_TT_MEMTRACE_PYTEST"
+NOT_MEASURED = (
+    "tt-memtrace: device memory was NOT MEASURED: the recorder is not in this process; "
+    "start it as: tt-memtrace run -- pytest --tt-memtrace ..."
+)
 
 
 def arrange(config: pytest.Config) -> None:
@@ -45,8 +50,9 @@ def arrange(config: pytest.Config) -> None:
 def _is_own_process(config: pytest.Config) -> bool:
     """Whether this process is that pytest and nothing else: a program that calls ``pytest.main`` is not restarted."""
     arguments = [str(argument) for argument in config.invocation_params.args]
-    is_main = not arguments or sys.argv[-len(arguments) :] == arguments
-    return is_main and bool(sys.orig_argv) and len(sys.argv) - 1 == len(arguments)
+    program = Path(sys.argv[0])
+    is_pytest = program.name in ("pytest", "py.test") or program.parts[-2:] == ("pytest", "__main__.py")
+    return is_pytest and sys.argv[1:] == arguments and bool(sys.orig_argv)
 
 
 def _without_spaces(library: str) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .. import _native, _tool
-from . import limits, summary
+from . import crashed, limits, preload, summary
 from .baseline import Baseline
 from .figures import Figures
 from .follower import Follower
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # A mark may be four kilobytes long.
 LONGEST_NAME = 3000
+#: The mark after everything else.
+END = "tt-memtrace: session finished"
 ERRORS = ("Out of Memory", "clash with L1 buffers")
 
 
@@ -38,10 +41,16 @@ class Session:
         self.is_measuring = not self.is_controller and _native.is_enabled()
         #: By test; several for one that was run again.
         self.results: dict[str, list[Figures]] = {}
+        self._since = time.time()
         self.started: list[str] = []
+        #: What fixtures left that ended after the last test, some lines each.
+        self.left_at_end: list[str] = []
         self._follower: Follower | None = None
         self._follower_pid = 0
         self._current: Figures | None = None
+        self._limits = limits.Limits((), ())
+        #: The tests that marks name.
+        self._names: dict[str, str] = {}
         self._fixtures: dict[int, str] = {}
         self._n_fixtures = 0
 
@@ -61,6 +70,7 @@ class Session:
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, None]:
         self._current = Figures(item.nodeid)
+        self._names[_short(item.nodeid)] = item.nodeid
         self._mark(item, "begin")
         yield
         self._mark(item, "setup")
@@ -101,20 +111,22 @@ class Session:
         figures = self._current
         if figures is None or self.is_controller:
             return
-        try:
-            wanted = limits.of_item(item, self.fail_on_leak)
-        except (ValueError, TypeError) as error:
-            _fail(report, figures, [str(error)])
-            return
-        if report.when == "call":
+        if report.when == "setup":
+            self._limits = limits.Limits((), ())
+            try:
+                self._limits = limits.of_item(item, self.fail_on_leak)
+            except (ValueError, TypeError) as error:
+                _fail(report, figures, [str(error)])
             self._explain(report, call)
-            if wanted.peaks and self._take_answers(item, "call", figures):
-                self._judge_peaks(report, figures, wanted)
-        elif report.when == "setup":
+        elif report.when == "call":
             self._explain(report, call)
+            if self._limits.of_call and self._take_answers(item, "call", figures):
+                self._judge_peaks(report, figures)
         else:
-            self._take_answers(item, "end", figures)
-            self._judge_end(report, figures, wanted)
+            if self._take_answers(item, "end", figures):
+                self._judge_end(report, figures)
+            elif self._limits or self.baseline is not None:
+                _fail(report, figures, [f"Test has limits but was not measured: {figures.not_measured}"])
             report.user_properties.extend(_properties(figures))
             report.tt_memtrace = figures.to_json()  # type: ignore[attr-defined]
             self._current = None
@@ -140,35 +152,33 @@ class Session:
             elif span == name and end == "end":
                 figures.see("teardown", answer)
                 figures.see_left(answer)
-            elif end == "release" and answer["left"] and answer["left"]["sums"]:
-                self._judge_fixture(span, answer, figures)
+            elif end == "release":
+                figures.fixture_leaks += self._judge_fixture(span, answer)
         if figures.n_dropped:
             figures.not_measured = f"{figures.n_dropped} events were dropped"
         return True
 
-    def _judge_peaks(self, report: pytest.TestReport, figures: Figures, wanted: limits.Limits) -> None:
-        problems = []
-        for limit in wanted.peaks:
-            broken = limit.broken(figures)
-            if limit.phases == ("call",) and broken:
-                problems.append("\n".join([broken[0], *self._holders_at(broken[1].n)]))
+    def _judge_peaks(self, report: pytest.TestReport, figures: Figures) -> None:
+        broken = [found for limit in self._limits.of_call if (found := limit.broken(figures))]
+        problems = ["\n".join([text, *self._holders_at(peak.n)]) for text, peak in broken]
         _fail(report, figures, problems)
 
-    def _judge_end(self, report: pytest.TestReport, figures: Figures, wanted: limits.Limits) -> None:
-        problems = [broken[0] for limit in wanted.peaks if limit.phases != ("call",) and (broken := limit.broken(figures))]
-        for limit in wanted.leaks:
+    def _judge_end(self, report: pytest.TestReport, figures: Figures) -> None:
+        problems = [found[0] for limit in self._limits.of_all if (found := limit.broken(figures))]
+        for limit in self._limits.leaks:
             broken = limit.broken(figures)
             if broken:
                 problems.append("\n".join([broken, *summary.holders(figures.holders)]))
         problems += [] if self.baseline is None else self.baseline.problems(figures)
         _fail(report, figures, problems + ([] if not self.fail_on_leak else figures.fixture_leaks))
 
-    def _judge_fixture(self, span: str, answer: dict[str, Any], figures: Figures) -> None:
+    def _judge_fixture(self, span: str, answer: dict[str, Any]) -> list[str]:
         fixture = Figures(span.rpartition(" ")[0])
         fixture.see_left(answer)
-        if fixture.leaked_bytes():
-            text = f"{fixture.nodeid} left {summary.left(fixture)}"
-            figures.fixture_leaks.append("\n".join([text, *summary.holders(fixture.holders)]))
+        if not fixture.leaked_bytes():
+            return []
+        text = f"{fixture.nodeid} left {summary.left(fixture, only_leaks=True)}"
+        return ["\n".join([text, *summary.holders(fixture.holders)])]
 
     def _holders_at(self, n: int) -> list[str]:
         """Who held memory at an event: lines for people."""
@@ -187,17 +197,36 @@ class Session:
             return
         try:
             text = _tool.output_of("oom", self.follower.capture)
-        except (RuntimeError, OSError):
-            return
+            told = _tool.json_of("oom", "--json", self.follower.capture)
+        except (RuntimeError, ValueError, OSError) as error:
+            text, told = f"tt-memtrace oom says nothing: {error}", {"processes": []}
         report.sections.append(("tt-memtrace oom", text))
+        earlier = [line for process in told["processes"] for line in self._blame(process["failure"], report.nodeid)]
+        if earlier:
+            text = "\n".join([f"What was made before {report.nodeid} is in its way:", *earlier])
+            report.sections.append(("device memory of earlier tests", text))
+
+    def _blame(self, failure: dict[str, Any] | None, nodeid: str) -> list[str]:
+        """A line for each earlier test or fixture whose memory was in the way."""
+        if failure is None:
+            return []
+        holders = failure["allocation"]["holders"] if failure["allocation"] else failure["clash"]["blocking"]
+        sums: dict[str, tuple[int, int]] = {}
+        for one in holders:
+            span, _, end = (one["mark"] or "").rpartition(":")
+            is_fixture = end == "begin" and span.startswith("fixture ")
+            who = span.rpartition(" ")[0] if is_fixture else self._names.get(span, one["test"])
+            if who is not None and who != nodeid and one["class"] != "system":
+                count, size = sums.get(who, (0, 0))
+                sums[who] = (count + int(one.get("n_buffers", 1)), size + int(one["size_bytes"]))
+        largest = sorted(sums.items(), key=lambda item: -item[1][1])[: self.top]
+        return [f"  {summary.buffers(count, size)} of {who}" for who, (count, size) in largest]
 
     # Of the process that the user looks at.
 
     def pytest_report_header(self) -> str:
-        if self.is_worker:
+        if self.is_worker or not _native.is_enabled():
             return ""
-        if not _native.is_enabled():
-            return "tt-memtrace: NOT MEASURED: the recorder is not loaded; run it as: tt-memtrace run -- pytest ..."
         return f"tt-memtrace: recording to {os.environ.get('TT_MEMTRACE_OUTPUT') or 'the current directory'}"
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
@@ -212,30 +241,51 @@ class Session:
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         if report.failed and getattr(report, "tt_memtrace_failed", False):
-            return ("error" if report.when == "teardown" else "failed", "M", "MEMORY")
+            return ("failed" if report.when == "call" else "error", "M", "MEMORY PROBLEMS")
         return None
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
+        if self._fixtures or self._n_fixtures:
+            self._finish_fixtures()
         if self.is_worker:
+            self.config.workeroutput["tt_memtrace_left"] = self.left_at_end  # type: ignore[attr-defined]
             return
-        for nodeid in self.started:
-            if nodeid not in self.results:
-                why = "its process ended before the test did; its capture tells what is known up to then"
-                self.results[nodeid] = [Figures(nodeid, not_measured=why)]
+        lost = [nodeid for nodeid in self.started if nodeid not in self.results]
+        if lost and _native.is_enabled():
+            known = crashed.figures({_short(nodeid): nodeid for nodeid in lost}, self._since)
+            self.results.update({nodeid: [figures] for nodeid, figures in known.items()})
+        for nodeid in lost:
+            self.results.setdefault(nodeid, [Figures(nodeid, not_measured="its process ended before the test did")])
         path = self.config.option.tt_memtrace_json
         if path:
             tests = [attempts[-1].to_json() for attempts in self.results.values()]
-            data = {"schema": "tt-memtrace.pytest", "version": "1.0", "tests": tests}
+            data = {"schema": "tt-memtrace.pytest", "version": "1.0", "left_at_end": self.left_at_end, "tests": tests}
             temporary = Path(f"{path}.{os.getpid()}")
             temporary.write_text(json.dumps(data, indent=1) + "\n")
             temporary.replace(path)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        self.left_at_end += getattr(node, "workeroutput", {}).get("tt_memtrace_left", [])
+
+    def _finish_fixtures(self) -> None:
+        """Fixtures may end after the last test, if the session was stopped."""
+        self.follower.mark(END)
+        for answer in self.follower.answer(END) or []:
+            span, _, end = answer["mark"].rpartition(":")
+            if end == "release":
+                self.left_at_end += self._judge_fixture(span, answer)
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.is_worker:
-            is_hidden = self.config.option.tt_memtrace_hide_summary
-            figures = [attempts[-1] for attempts in self.results.values()]
-            summary.write(terminalreporter, figures, self.top, is_hidden)
+        if self.is_worker:
+            return
+        if not _native.is_enabled():
+            terminalreporter.write_line(preload.NOT_MEASURED)
+            return
+        is_hidden = self.config.option.tt_memtrace_hide_summary
+        figures = [attempts[-1] for attempts in self.results.values()]
+        summary.write(terminalreporter, figures, self.left_at_end, self.top, is_hidden)
 
 
 def _short(nodeid: str) -> str:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from .figures import Figures
 
 
-def write(reporter: pytest.TerminalReporter, tests: list[Figures], top: int, is_hidden: bool) -> None:
+def write(
+    reporter: pytest.TerminalReporter, tests: list[Figures], left_at_end: list[str], top: int, is_hidden: bool
+) -> None:
     """The tests with the highest peaks, those that left something, and those that were not measured."""
     unmeasured = [test for test in tests if test.not_measured is not None]
     measured = [test for test in tests if test.not_measured is None]
@@ -20,6 +22,8 @@ def write(reporter: pytest.TerminalReporter, tests: list[Figures], top: int, is_
         reporter.section("device memory (tt-memtrace)")
         _write_peaks(reporter, measured, top)
         _write_left(reporter, measured, top)
+    for text in left_at_end:
+        reporter.write_line(f"LEAKED: {text}")
     if unmeasured:
         reporter.section("device memory NOT MEASURED (tt-memtrace)", sep="-")
         for test in unmeasured[: max(top, 5)]:
@@ -63,12 +67,17 @@ def _write_left(reporter: pytest.TerminalReporter, tests: list[Figures], top: in
     for test in tests:
         for text in test.fixture_leaks:
             reporter.write_line(f"LEAKED: {text}")
+    unattributed = [one for test in tests for one in test.left if one.class_ == "unattributed"]
+    if unattributed:
+        count, size = sum(one.n_buffers for one in unattributed), sum(one.bytes for one in unattributed)
+        what = "nothing tells whether they are leaks"
+        reporter.write_line(f"tests left {buffers(count, size)} unattributed: no operation was recorded, {what}")
 
 
 def left(test: Figures, only_leaks: bool = False) -> str:
     """``3.00 MiB of DRAM in 3 buffers (user)``."""
     parts = [
-        f"{sizes.show(one.bytes)} of {one.type} in {one.n_buffers} buffer{'' if one.n_buffers == 1 else 's'}"
+        f"{sizes.show(one.bytes)} of {one.type} in {_count(one.n_buffers)}"
         f" ({one.class_}{'' if one.ending == 'live' else ', until ' + one.ending})"
         for one in test.left
         if one.is_leak or not only_leaks
@@ -76,11 +85,22 @@ def left(test: Figures, only_leaks: bool = False) -> str:
     return ", ".join(parts) or "nothing"
 
 
-def holders(buffers: list[dict[str, Any]]) -> list[str]:
+def buffers(count: int, size: int) -> str:
+    """``3 buffers, 3.00 MiB``."""
+    return f"{_count(count)}, {sizes.show(size)},"
+
+
+def _count(n_buffers: int) -> str:
+    return f"{n_buffers} buffer{'' if n_buffers == 1 else 's'}"
+
+
+def holders(found: list[dict[str, Any]]) -> list[str]:
     """A line for each buffer: how large, where, and who allocated it, if that is known."""
     lines = []
-    for one in buffers:
-        who = " ".join(str(one[key]) for key in ("op", "where") if one.get(key))
+    for one in found:
+        where = one.get("where")
+        line = f"at {where['file'].rpartition('/')[2]}:{where['line']}" if where else ""
+        who = " ".join(part for part in (one.get("op"), line) if part)
         chips = one["chips"]
         on = f"chip {chips[0]}" if len(chips) == 1 else f"{len(chips)} chips"
         size = sizes.show(int(one["size_bytes"]))

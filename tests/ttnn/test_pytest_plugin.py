@@ -1,0 +1,32 @@
+"""The pytest plugin with real ttnn: its figures of each test equal ttnn's own at the same instants.
+
+Needs the wheel of this package in the environment named by WHEEL_PYTHON; scripts/wheel-test makes one.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from test_tracker import on_board
+
+HERE = Path(__file__).parent
+PYTHON = os.environ.get("WHEEL_PYTHON")
+pytestmark = pytest.mark.skipif(PYTHON is None, reason="WHEEL_PYTHON is not set: see scripts/wheel-test")
+
+
+@pytest.mark.parametrize("options", [[], ["-n", "2"]], ids=["alone", "xdist"])
+def test_sixty_tests_have_the_figures_that_ttnn_gives(tmp_path, options):
+    suite = HERE / "workloads" / "sixty_tests.py"
+    command = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tt-memtrace", "--tt-memtrace-json=out.json"]
+    result = on_board([*command, *options, suite], tmp_path, "N300", COUNTED=str(tmp_path))
+    assert result.returncode == 0, result.stdout + result.stderr
+    tests = {test["nodeid"].rpartition("::")[2]: test for test in json.loads((tmp_path / "out.json").read_text())["tests"]}
+    assert len(tests) == 60
+    for n in range(60):
+        test, counted = tests[f"test_holds[{n}]"], json.loads((tmp_path / f"counted-{n}").read_text())
+        assert test["not_measured"] is None
+        for memory in ("DRAM", "L1"):
+            assert test["peaks"]["call"][memory]["bank_bytes"] == counted[memory], (n, memory)
+        leaked = sum(one["n_buffers"] for one in test["left"] if one["is_leak"])
+        assert leaked == counted["leaked"], n
