@@ -21,7 +21,7 @@ MOCK = REPO / "scripts" / "mock-ttnn" / "run"
 TT_MEMTRACE = REPO / "target" / "release" / "tt-memtrace"
 LIBRARY = TT_MEMTRACE.with_name("libtt_memtrace.so")
 BOARD = "T3K"
-DEADLINE = 60
+DEADLINE = 120
 
 
 class Server:
@@ -136,7 +136,8 @@ def test_at_every_checkpoint_the_figures_are_those_of_ttnn(server, name):
             program.go_on()
         assert program.process.wait(DEADLINE) == 0
     assert n_checkpoints >= 3
-    assert figures(server.state()) == {}
+    # If the server is too busy to take the last lines, it sees the end by itself.
+    eventually("nothing is held", lambda: figures(server.state()) == {})
     assert server.state()["n_skipped"] == 0
 
 
@@ -159,7 +160,8 @@ def test_two_at_once_are_summed_and_exactly_the_buffers_of_the_killed_one_go(ser
         eventually("its spool is gone", lambda: not spools())
         assert "orphaned buffer" in server.log.read_text()
         second.go_on()
-        assert figures(server.state()) != {} and second.checkpoint()
+        at[1] = second.checkpoint()
+        assert figures(server.state()) == truth(at[1]) != {}
 
 
 def test_a_server_that_is_killed_and_started_again_shows_the_truth(server):

@@ -17,7 +17,7 @@ _checkpoint = checkpoints.checkpoint
 
 def checkpoint(*arguments):
     # 0: everything before is in the ledger of the server; 2: nothing happened yet.
-    status = _flush(20_000) if _flush else 0
+    status = _flush(120_000) if _flush else 0
     if status not in (0, 2):
         checkpoints.emit("unflushed", status=status)
     _checkpoint(*arguments)
