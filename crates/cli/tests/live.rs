@@ -194,6 +194,26 @@ fn on_a_terminal_it_draws_obeys_keys_and_gives_the_terminal_back() {
     }
 }
 
+#[test]
+fn a_terminal_that_is_gone_ends_it() {
+    let bench = Bench::new();
+    let path = bench.write("p.jsonl", of_a_running_process(&[MESH, &alloc(1, 64, 3 << 20)]));
+    // Not its controlling terminal, so no signal tells of its end.
+    let script = "import os, select, subprocess, sys\n\
+                  ours, theirs = os.openpty()\n\
+                  live = subprocess.Popen(sys.argv[1:], stdin=theirs, stdout=theirs)\n\
+                  os.close(theirs)\n\
+                  os.read(ours, 1)\n\
+                  while select.select([ours], [], [], 2)[0]: os.read(ours, 4096)\n\
+                  os.close(ours)\n\
+                  print(live.wait(100))";
+    let mut python = Command::new("python3");
+    python.args(["-c", script, env!("CARGO_BIN_EXE_tt-memtrace"), "live"]).arg(path).env("TERM", "xterm");
+    let output = python.output().unwrap();
+    // 2 if it is drawing just then.
+    assert!(["129\n", "2\n"].contains(&&*String::from_utf8_lossy(&output.stdout)), "{output:?}");
+}
+
 /// A child that does not outlive its test.
 struct Killed(Child);
 

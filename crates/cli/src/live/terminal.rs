@@ -9,6 +9,7 @@ use crate::state::State;
 use crate::{exit, look};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGTERM};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,10 @@ use std::time::Duration;
 
 /// So often the terminal and the source are asked for news.
 const TICK: Duration = Duration::from_millis(50);
+/// So often it is looked whether there still is a terminal.
+const WATCH: Duration = Duration::from_millis(250);
+/// So long after a signal the view has to end by itself.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// So long a server that ended is left alone before it is tried again.
 const BEFORE_RETRY: Duration = Duration::from_millis(500);
 
@@ -45,6 +50,8 @@ pub fn show(source: Source, every: Duration, top: usize) -> anyhow::Result<u8> {
     // It ends when nobody takes its news any more.
     thread::Builder::new().name("source".into()).spawn(move || feed(source, every, top, &to_view))?;
     let mut guard = Guard::take()?;
+    let watched = Arc::clone(&signal);
+    thread::Builder::new().name("watch".into()).spawn(move || watch(&watched))?;
     attend(&mut guard.terminal, &mut view, &news, &signal)
 }
 
@@ -64,6 +71,30 @@ impl Drop for Guard {
         // If that fails there is no terminal any more.
         let _ = ratatui::try_restore();
     }
+}
+
+/// Ends the process when the terminal is gone: whoever reads from that is told its end over and over, and the library
+/// that reads our keys goes on for ever.
+fn watch(signal: &AtomicUsize) {
+    loop {
+        thread::sleep(WATCH);
+        let number = match signal.load(Ordering::Relaxed) {
+            0 if is_gone() => SIGHUP,
+            0 => continue,
+            number => i32::try_from(number).unwrap_or(SIGHUP),
+        };
+        thread::sleep(PATIENCE);
+        let _ = ratatui::try_restore();
+        std::process::exit(i32::from(exit::SIGNAL) + number);
+    }
+}
+
+/// Whether the other side of the terminal was closed.
+fn is_gone() -> bool {
+    let stdin = std::io::stdin();
+    let mut asked = [PollFd::new(&stdin, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut asked, Some(&now)), Ok(1..)) && asked[0].revents().contains(PollFlags::HUP)
 }
 
 fn attend(
