@@ -265,8 +265,7 @@ fn a_process_in_a_container_is_left_alone_while_it_runs_and_recovered_from_outsi
     let script = "\"$@\"; exit 0";
     let mut run =
         death.bench.command("unshare").without("LD_PRELOAD").args(["-pf", "sh", "-c", script, "sh"]);
-    run =
-        run.args([&support::program("killed.c"), &returned]).args(["4", "1000", "2000", "timer"]);
+    run = run.args([&support::program("killed.c"), &returned]).args(["4", "1000", "2000", "timer"]);
     run = run.args([life.as_micros().to_string()]);
     run = run.env("TT_MEMTRACE_OUTPUT", death.capture());
     run = run.env("LD_PRELOAD", support::library());
