@@ -68,7 +68,9 @@ fn package_version(library: &str) -> Option<String> {
     let mut version = None;
     while version.is_none() {
         // SAFETY: an open folder, that nobody else reads.
-        let Some(entry) = (unsafe { libc::readdir(folder).as_ref() }) else { break };
+        let entry = unsafe { libc::readdir(folder) };
+        // SAFETY: null, or an entry that stays as it is until the next call.
+        let Some(entry) = (unsafe { entry.as_ref() }) else { break };
         // SAFETY: the name ends in a zero byte.
         let name = unsafe { CStr::from_ptr(entry.d_name.as_ptr()) }.to_str().unwrap_or_default();
         version =
