@@ -198,6 +198,12 @@ fn a_late_server_is_told_what_is_held_and_the_rest_as_it_comes() {
     let (run, ready, go) = waits(&bench, 3, 500);
     let run = start(run);
     wait_until("the program begins", || ready.exists());
+    // Then it was looked for in vain, too: before anything was written.
+    wait_until("all is written", || {
+        let mut captures =
+            bench.files().into_iter().filter(|path| path.extension().is_some_and(|of| of == "jsonl"));
+        captures.any(|path| std::fs::read_to_string(path).unwrap().contains("\"n\":1003,"))
+    });
     let listener = listen(&socket(&bench));
     let told = serve(&mut listener.accept().unwrap().0, |_| {
         std::fs::write(&go, "").unwrap();

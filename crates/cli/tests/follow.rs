@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 use support::{Bench, FOOTER, MESH, alloc, capture, event, free};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The capture of a process that runs.
 fn running(pid: u32, lines: &[&str]) -> String {
