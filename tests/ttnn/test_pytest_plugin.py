@@ -30,3 +30,15 @@ def test_sixty_tests_have_the_figures_that_ttnn_gives(tmp_path, options):
             assert test["peaks"]["call"][memory]["bank_bytes"] == counted[memory], (n, memory)
         leaked = sum(one["n_buffers"] for one in test["left"] if one["is_leak"])
         assert leaked == counted["leaked"], n
+
+
+def test_a_clash_is_explained_and_both_tests_are_named(tmp_path):
+    gallery = HERE.parents[1] / "docs" / "gallery" / "test_leak.py"
+    command = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "--tt-memtrace", gallery]
+    result = on_board(command, tmp_path, "N150")
+    assert result.returncode == 1, result.stderr
+    explained = result.stdout.partition("tt-memtrace oom")[2]
+    assert "clash with L1 buffers" in explained
+    before = explained.partition("device memory of earlier tests")[2].splitlines()
+    assert before[1].endswith("test_leak.py::test_add is in its way:")
+    assert before[2].endswith("of " + before[1].split()[4].replace("test_add", "test_cache_fills")), before[2]
