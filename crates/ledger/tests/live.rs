@@ -6,7 +6,7 @@
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::io::BufRead;
-use tt_memtrace_ledger::{Ledger, Snapshot};
+use tt_memtrace_ledger::{Effect, Ledger, Snapshot};
 use tt_memtrace_wire::live::Live;
 use tt_memtrace_wire::*;
 
@@ -231,8 +231,6 @@ proptest! {
             let event = event(draw, ids, &history, &freed, n);
             match &event {
                 Event::Alloc(alloc) => history.push(alloc.clone()),
-                Event::Dealloc(dealloc) if closed.contains(&dealloc.place) => {}
-                Event::Dealloc(dealloc) => freed.push((draw.tid, dealloc.clone())),
                 // What was freed before the close of its mesh cannot turn out to be retained after it.
                 Event::Close { place } => {
                     freed.retain(|(_, of)| of.place != *place);
@@ -245,7 +243,13 @@ proptest! {
             let mut bytes = Vec::new();
             line.write_to(&mut bytes);
             told.push(String::from_utf8(bytes).unwrap());
-            let _ = ledger.apply(&line);
+            let effect = ledger.apply(&line);
+            // Only what was held can turn out to be retained.
+            if let (Effect::Closed(_), Line::Event(_, Event::Dealloc(dealloc))) = (effect, &line)
+                && !closed.contains(&dealloc.place)
+            {
+                freed.push((draw.tid, dealloc.clone()));
+            }
             if let Some(late) = &mut late {
                 let _ = late.apply(&line);
                 same(&ledger, late, &told)?;
