@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._pytest.session import Session
 
 MARKERS = [
-    "limit_device_memory(dram=None, l1=None, l1_small=None, trace=None, total=None, per='device'): fail the test if "
+    "limit_device_memory(dram=None, l1=None, l1_small=None, trace=None, per='device'): fail the test if "
     "it holds more than this at once, as dram='2 GiB'; per='device' is the worst chip, per='bank' one bank of it",
     "limit_device_leaks(limit='0 B', classes=None): fail the test if it leaves more than this behind on a chip; of the "
     "classes named, else of those that are leaks",
@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("tt_memtrace_top", "how many tests and holders are listed", default="5")
     parser.addini("tt_memtrace_fail_on_leak", "as --tt-memtrace-fail-on-leak", type="bool", default=False)
     parser.addini("tt_memtrace_tolerance", "as --tt-memtrace-tolerance", default="")
-    for memory in ("dram", "l1", "l1_small", "trace", "total"):
+    for memory in ("dram", "l1", "l1_small", "trace"):
         parser.addini(f"tt_memtrace_limit_{memory}", f"the most {memory} a test may hold on a chip", default="")
 
 
