@@ -19,6 +19,7 @@ use std::ffi::{CStr, CString};
 use tt_memtrace_wire::{CbAlloc, Cores, Event, Line, Range, Runtime};
 
 pub use devices::{arch_name, close_mesh, is_sweeping};
+pub use failures::Message;
 pub use programs::owner;
 
 /// The runtime that calls us, once it has.

@@ -401,19 +401,28 @@ unsafe fn write_tail(first: *mut u64, n: usize, tail: &Tail<'_>) {
     let second = unsafe { first.add(WORDS) };
     match tail {
         Tail::None => {}
-        // SAFETY: the second slot is the caller's.
-        Tail::Slot(slot) => unsafe { second.cast::<record::Slot>().write(*slot) },
-        Tail::Bytes(name, more) => {
-            let room = (n - 1) * record::BYTES;
-            let n_name = name.len().min(room);
-            // SAFETY: the slots behind the first one are the caller's, and hold that many bytes.
-            unsafe { ptr::copy_nonoverlapping(name.as_ptr(), second.cast(), n_name) };
-            // SAFETY: as above.
-            let behind = unsafe { second.cast::<u8>().add(n_name) };
-            // SAFETY: as above: what is left of the room.
-            unsafe { ptr::copy_nonoverlapping(more.as_ptr(), behind, more.len().min(room - n_name)) };
+        Tail::Slot(slot, text) => {
+            // SAFETY: as words or as bytes, they are the same 64.
+            let bytes = unsafe { &*ptr::from_ref(slot).cast::<[u8; record::BYTES]>() };
+            // SAFETY: the slots behind the first one are the caller's.
+            unsafe { write_bytes(second.cast(), n - 1, bytes, text) };
         }
+        // SAFETY: as above.
+        Tail::Bytes(name, more) => unsafe { write_bytes(second.cast(), n - 1, name, more) },
     }
+}
+
+/// # Safety
+/// So many slots, from there on, belong to the calling thread.
+unsafe fn write_bytes(first: *mut u8, n_slots: usize, bytes: &[u8], more: &[u8]) {
+    let room = n_slots * record::BYTES;
+    let length = bytes.len().min(room);
+    // SAFETY: the slots are the caller's, and hold that many bytes.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), first, length) };
+    // SAFETY: as above.
+    let behind = unsafe { first.add(length) };
+    // SAFETY: as above: what is left of the room.
+    unsafe { ptr::copy_nonoverlapping(more.as_ptr(), behind, more.len().min(room - length)) };
 }
 
 /// At a thread's end its segment goes back to the worker. An event in a later destructor takes another one.

@@ -3,6 +3,7 @@
 //!
 //! There is no more of it than this, because a library that is loaded late takes it from a small reserve.
 
+use crate::interpose::Message;
 use std::cell::Cell;
 use std::ffi::c_void;
 
@@ -36,6 +37,8 @@ pub struct Seen {
     pub mesh: Cell<(u32, u32)>,
     /// The allocator that was defined last: as for the mesh it serves, and its number.
     pub allocator: Cell<(u32, u32, u64)>,
+    /// Where the text of an exception is kept, while a call that may refuse lasts.
+    pub message: Cell<*const Message>,
 }
 
 /// The third line: the last interleaved buffer's bytes in each bank, and what they follow from. The runtime takes

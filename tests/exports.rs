@@ -1,5 +1,5 @@
-//! What the library exports: the header's functions, the runtime's functions that it stands for, the two
-//! immediate exits, and the two functions that tell which test runs. Nothing else may ever shadow a symbol of a host.
+//! What the library exports: the header's functions, the runtime's functions that it stands for and the constructor of
+//! their exceptions, the two immediate exits, and the two functions that tell which test runs. Nothing else may ever shadow a symbol of a host.
 #![allow(clippy::unwrap_used, reason = "a test stops where it is surprised")]
 
 mod support;

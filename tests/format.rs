@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use support::{complaint, project, schema};
 use tt_memtrace_wire::{
-    Alloc, Allocator, Bank, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Context, Cores, Dealloc,
-    Device, Ending, Event, Failure, Footer, Frame, Header, Kernel, Line, Lost, Mesh, Parent, Place, Range,
-    Recovery, Request, Runtime, Stack, Stamp, SweepCause, Text, TraceStep, version,
+    Alloc, Allocator, Bank, BufferType, CbAlloc, CbDealloc, Clash, Context, Cores, Dealloc, Device, Ending,
+    Event, Failure, Footer, Frame, Header, Kernel, Line, Lost, Mesh, Parent, Place, Range, Recovery, Request,
+    Runtime, Stack, Stamp, SweepCause, Text, TraceStep, version,
 };
 
 #[test]
@@ -275,12 +275,13 @@ fn events(number: u64, optional: Option<u64>) -> Vec<Event> {
             page_size_bytes: number,
             per_bank_bytes: optional,
             n_cores: optional.map(|_| small),
+            message: optional.map(|_| "Out of Memory".into()),
         })),
         Event::Failure(Failure::Clash(Clash {
             place,
             is_dataflow: optional.is_some(),
             program: optional,
-            figures: optional.map(|end| ClashFigures { region_end: end, lowest_address: number }),
+            message: optional.map(|_| "a \"clash\"\nof two lines".into()),
         })),
         Event::Lost(Lost { dropped: number }),
     ]

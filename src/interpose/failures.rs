@@ -3,30 +3,94 @@
 //! The runtime refuses with an exception. A value that is dropped only while the stack unwinds tells of it; the
 //! exception itself is never looked at, and goes on as it was. So a refusal is recorded whether the caller swallows it
 //! or not. Where nobody at all catches it, C++ ends the process without unwinding, and there is none.
+//!
+//! What the exception says is read before there is one: the runtime makes it from a finished text, and that constructor
+//! is ours. The text has what nothing else tells: how far dataflow buffers reach.
 
 use super::devices::{self, Device};
 use super::fields::{Buffer, Readers};
 use super::programs;
 use super::real::{Real, real};
 use super::symbols::interposed;
+use crate::thread::seen;
 use crate::{guard, pipeline};
+use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
+use std::ptr;
 use tt_memtrace_wire::{BufferLayout, Clash, Event, Failure, Place, Request};
 
-/// Calls the runtime. If it throws, `refused` is called as the exception passes.
+/// So much of a message is kept. What it says is in the first quarter.
+const MOST_TEXT: usize = 1024;
+/// Behind it, a message goes on with return addresses.
+const ADDRESSES: &[u8] = b"\nbacktrace:";
+
+/// The text of the exception that was made last, during a call.
+pub struct Message {
+    length: Cell<usize>,
+    text: UnsafeCell<[MaybeUninit<u8>; MOST_TEXT]>,
+}
+
+impl Message {
+    fn keep(&self, text: &[u8]) {
+        let length = text.len().min(MOST_TEXT);
+        // SAFETY: so many bytes are there on either side, and the room is this thread's own.
+        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), self.text.get().cast(), length) };
+        self.length.set(length);
+    }
+
+    /// Without the return addresses.
+    fn text(&self) -> Option<String> {
+        // SAFETY: so many bytes were written.
+        let text = unsafe { std::slice::from_raw_parts(self.text.get().cast::<u8>(), self.length.get()) };
+        let end = text.windows(ADDRESSES.len()).position(|window| window == ADDRESSES).unwrap_or(text.len());
+        (end > 0).then(|| crate::process::text(&text[..end]))
+    }
+}
+
+/// Calls the runtime. If it throws, `refused` is called with what the exception says, as that passes.
 #[inline(always)]
-pub fn watch<R>(call: impl FnOnce() -> R, refused: impl Fn()) -> R {
-    struct Passing<F: Fn()>(F);
-    impl<F: Fn()> Drop for Passing<F> {
+pub fn watch<R>(call: impl FnOnce() -> R, refused: impl Fn(&Message)) -> R {
+    struct Passing<'a, F: Fn(&Message)>(F, &'a Message, *const Message);
+    impl<F: Fn(&Message)> Drop for Passing<'_, F> {
         #[cold]
         fn drop(&mut self) {
-            (self.0)();
+            seen().message.set(self.2);
+            (self.0)(self.1);
         }
     }
-    let passing = Passing(refused);
+    let text = UnsafeCell::new([MaybeUninit::uninit(); MOST_TEXT]);
+    let message = Message { length: Cell::new(0), text };
+    let before = seen().message.replace(&raw const message);
+    let passing = Passing(refused, &message, before);
     let result = call();
     std::mem::forget(passing);
+    seen().message.set(before);
     result
+}
+
+/// The beginning of a `std::string`, as libstdc++ lays it out.
+#[repr(C)]
+struct Text {
+    data: *const u8,
+    length: usize,
+}
+
+/// `std::runtime_error(std::string const&)` of the C++ library.
+#[unsafe(export_name = "_ZNSt13runtime_errorC1ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE")]
+unsafe extern "C-unwind" fn runtime_error(error: *mut c_void, text: *const Text) {
+    static REAL: Real<unsafe extern "C-unwind" fn(*mut c_void, *const Text)> =
+        real!(interposed::RUNTIME_ERROR as _);
+    // Whoever calls it was linked to a library that has it. There is no way back to a caller without its object.
+    let Some(real) = REAL.get() else { std::process::abort() };
+    // SAFETY: the arguments are passed on as they came.
+    unsafe { real(error, text) };
+    // SAFETY: null, or the message of a call of this thread that lasts.
+    let Some(message) = (unsafe { seen().message.get().as_ref() }) else { return };
+    // SAFETY: the caller's string.
+    let text = unsafe { &*text };
+    // SAFETY: a string has so many bytes there.
+    message.keep(unsafe { std::slice::from_raw_parts(text.data, text.length) });
 }
 
 /// Records that an allocator refused a buffer.
@@ -34,16 +98,16 @@ pub fn watch<R>(call: impl FnOnce() -> R, refused: impl Fn()) -> R {
 /// # Safety
 /// Both are live objects of the runtime: an `AllocatorImpl`, and the `Buffer` that it was to serve.
 #[cold]
-pub unsafe fn record_allocation(allocator: *const c_void, buffer: Buffer) {
+pub unsafe fn record_allocation(allocator: *const c_void, buffer: Buffer, message: &Message) {
     guard::enter(|| {
         // SAFETY: the caller's contract.
-        let _ = unsafe { refuse(allocator, buffer) };
+        let _ = unsafe { refuse(allocator, buffer, message) };
     });
 }
 
 /// # Safety
 /// As for [`record_allocation`].
-unsafe fn refuse(allocator: *const c_void, buffer: Buffer) -> Option<()> {
+unsafe fn refuse(allocator: *const c_void, buffer: Buffer, message: &Message) -> Option<()> {
     let readers = Readers::get()?;
     // SAFETY: the caller's contract.
     let facts = unsafe { readers.facts(buffer) }?;
@@ -77,6 +141,7 @@ unsafe fn refuse(allocator: *const c_void, buffer: Buffer) -> Option<()> {
         page_size_bytes: unsafe { readers.page_size(buffer) },
         per_bank_bytes: has_banks.then(per_bank),
         n_cores,
+        message: message.text(),
     })));
     Some(())
 }
@@ -106,14 +171,14 @@ unsafe fn validate(real: &Real<Validate>, program: *mut c_void, device: Device, 
     let Some(real) = real.get() else { return };
     // SAFETY: the caller's contract.
     let call = || unsafe { real(program, device) };
-    watch(call, || {
+    watch(call, |message| {
         // SAFETY: the caller's contract.
         let program = unsafe { programs::id(program) };
         programs::record(|| {
             let Some(pipeline) = pipeline::started() else { return };
             // SAFETY: the caller's contract.
             let Some(place) = (unsafe { devices::place(pipeline, device) }) else { return };
-            let clash = Clash { place, is_dataflow, program, figures: None };
+            let clash = Clash { place, is_dataflow, program, message: message.text() };
             pipeline.offer(&Event::Failure(Failure::Clash(clash)));
         });
     });

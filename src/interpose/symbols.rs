@@ -27,6 +27,9 @@ pub mod interposed {
         c"_ZN2tt8tt_metal6detail11ProgramImpl31validate_circular_buffer_regionEPKNS0_7IDeviceE";
     pub const VALIDATE_DATAFLOW_BUFFERS: &CStr =
         c"_ZN2tt8tt_metal6detail11ProgramImpl31validate_dataflow_buffer_regionEPKNS0_7IDeviceE";
+    /// Of the C++ library, `std::runtime_error(std::string const&)`.
+    pub const RUNTIME_ERROR: &CStr =
+        c"_ZNSt13runtime_errorC1ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE";
     pub const PROGRAM_DESTRUCTOR: &CStr = c"_ZN2tt8tt_metal6detail11ProgramImplD1Ev";
 }
 

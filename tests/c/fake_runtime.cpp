@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #ifdef PATCHED
@@ -238,7 +239,11 @@ std::uint64_t AllocatorImpl::get_bank_size(const BufferType&) const { return 819
 std::uint64_t AllocatorImpl::allocate_buffer(Buffer* buffer) {
   if (buffer->bytes > 8192) {
     errno = ENOMEM;
-    throw std::runtime_error("Out of Memory");
+    try {
+      throw std::runtime_error(std::string("of no concern to anybody"));
+    } catch (const std::runtime_error&) {
+    }
+    throw std::runtime_error("Out of Memory" + std::string("\nbacktrace:\n --- somewhere"));
   }
   return 4096;
 }

@@ -78,6 +78,8 @@ def test_a_refused_allocation_fits_without_as_many_blocks_as_it_is_short(tmp_pat
     assert allocation["verdict"].upper() + ": " in result.stderr
     told = re.search(r"needs? to store (\d+) B.* free: (\d+) B, largest free block: (\d+) B", result.stderr)
     per_bank, free, largest = map(int, told.groups())
+    counted = allocation["counted"]
+    assert (counted["free_bytes"], counted["largest_free_bytes"]) == (free, largest)
     memory = allocation["memory"]
     assert (allocation["per_bank_bytes"], memory["free_bytes"], memory["largest_hole_bytes"]) == (per_bank, free, largest)
     check_names(name, failure, allocation["least"]["buffers"])
@@ -103,14 +105,11 @@ def test_a_clash_is_gone_without_as_many_blocks_as_it_is_short(tmp_path, name, b
     n = blocks(end - lowest, block)
     assert (failure["is_derived"], clash["lowest_address"]) == (False, lowest)
     check_names(name, failure, clash["blocking"])
-    if name == "l1_clash_matmul" and HAS_DATAFLOW:
-        assert (failure["failure"], clash["basis"]) == ("dataflow_buffer_clash", "upper_bound")
-        assert clash["region_end"] >= end and len(clash["blocking"]) == 40
-        assert runs(name, tmp_path, board, 40)
-    else:
-        assert (failure["failure"], clash["basis"]) == ("circular_buffer_clash", "exact")
-        assert (clash["region_end"], clash["short_bytes"], len(clash["blocking"])) == (end, end - lowest, n)
-        assert f"({end - lowest} B)" in result.stderr or f" {end - lowest} B, on each core" in result.stderr
+    kind = "dataflow" if name == "l1_clash_matmul" and HAS_DATAFLOW else "circular"
+    assert (failure["failure"], clash["basis"]) == (f"{kind}_buffer_clash", "exact")
+    assert (clash["region_end"], clash["short_bytes"], len(clash["blocking"])) == (end, end - lowest, n)
+    assert f"({end - lowest} B)" in result.stderr or f" {end - lowest} B, on each core" in result.stderr
+    assert failure["message"] in result.stderr + result.stdout and clash["cores"]
     assert runs(name, tmp_path, board, n)
     assert not runs(name, tmp_path, board, n - 1)
 

@@ -1,10 +1,12 @@
 //! What a refusal means: who holds the memory, what is in the way, and what would make it fit.
 
 pub mod json;
+mod message;
 pub mod text;
 
 use crate::failures::{Found, Ran, Refused};
 use crate::origin::Origin;
+use message::BankFigures;
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use tt_memtrace_ledger::{
@@ -42,6 +44,8 @@ pub struct Allocation<'a> {
     pub refusal: Option<Refusal<'a>>,
     /// Who holds the memory, the largest first.
     pub holders: Vec<Holder<'a>>,
+    /// What the runtime itself counted, if its message is known.
+    pub counted: Option<BankFigures>,
 }
 
 /// Buffers that are alike.
@@ -133,7 +137,12 @@ impl<'a> Explanation<'a> {
 
 impl<'a> Allocation<'a> {
     fn of(request: &'a Request, snapshot: Snapshot<'a>) -> Self {
-        Self { request, refusal: snapshot.refusal(request), holders: holders(request, snapshot) }
+        Self {
+            request,
+            refusal: snapshot.refusal(request),
+            holders: holders(request, snapshot),
+            counted: request.message.as_deref().and_then(message::bank_figures),
+        }
     }
 }
 
@@ -175,10 +184,10 @@ impl<'a> Clashing<'a> {
         let bank = map.as_ref().and_then(|map| map.bank);
         let program = map.and_then(|map| map.programs.into_iter().find(|of| of.program == clash.program));
         let program = program.filter(|_| !clash.is_dataflow);
-        let told = clash.figures.map(|figures| figures.region_end);
+        let told = clash.message.as_deref().and_then(message::reach);
         let laid = program.as_ref().and_then(|program| program.end);
         let bound = ran.and_then(|ran| ran.lowest.or(bank.map(|bank| bank.end)));
-        let (region_end, known) = match (told.or(laid), bound) {
+        let (region_end, known) = match (told.as_ref().map(|told| told.region_end).or(laid), bound) {
             (Some(end), _) => (Some(end), Known::Exactly),
             (None, Some(bound)) => (Some(bound), Known::AtMost),
             (None, None) => (None, Known::NotAtAll),
@@ -193,9 +202,10 @@ impl<'a> Clashing<'a> {
             bank,
             region_end,
             known,
-            lowest: clash.figures.map(|figures| figures.lowest_address).or(lowest),
+            lowest: told.as_ref().and_then(|told| told.lowest).or(lowest),
             blocking,
-            cores: program.as_ref().map_or_else(Vec::new, highest_cores),
+            cores: told
+                .map_or_else(|| program.as_ref().map_or_else(Vec::new, highest_cores), |told| told.cores),
             circular_buffers: program.map_or_else(Vec::new, |program| program.circular_buffers),
             ran,
         }

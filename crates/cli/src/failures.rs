@@ -83,7 +83,7 @@ fn derived(path: &Path) -> anyhow::Result<Vec<Found>> {
         if let Some(program) = program
             && let Some(place) = clash_of(ledger.snapshot(), program)
         {
-            let clash = Clash { place, is_dataflow: false, program: Some(program), figures: None };
+            let clash = Clash { place, is_dataflow: false, program: Some(program), message: None };
             let new = Found { stamp: *stamp, failure: Failure::Clash(clash), is_derived: true };
             let is_same = |last: &Found| last.failure == new.failure && !is_launch(event);
             match found.last_mut() {

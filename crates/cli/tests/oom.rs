@@ -32,16 +32,14 @@ fn refused(n: u64, memory: &str, per_bank: &str) -> String {
     let rest = format!(
         ",\"failure\":\"allocation\",\"mesh_id\":0,\"allocator\":5,\"type\":\"{memory}\",\
          \"layout\":\"INTERLEAVED\",\"size_bytes\":48000,\"page_size_bytes\":2000,\
-         \"per_bank_bytes\":{per_bank},\"n_cores\":null"
+         \"per_bank_bytes\":{per_bank},\"n_cores\":null,\"message\":null"
     );
     event("failure", n, &rest)
 }
 
 fn clash(n: u64, kind: &str, program: u64) -> String {
-    let rest = format!(
-        ",\"failure\":\"{kind}_buffer_clash\",\"mesh_id\":0,\"program\":{program},\"region_end\":null,\
-         \"lowest_address\":null"
-    );
+    let rest =
+        format!(",\"failure\":\"{kind}_buffer_clash\",\"mesh_id\":0,\"program\":{program},\"message\":null");
     event("failure", n, &rest)
 }
 
@@ -182,13 +180,13 @@ fn the_end_of_dataflow_buffers_is_bounded_by_when_they_had_room() {
     assert_eq!((&bounded["short_bytes"], addresses(&bounded["blocking"])), (&json!(4500), vec![4500, 4600]));
 
     let told = stream(&ran).replace(
-        r#""program":8,"region_end":null,"lowest_address":null"#,
-        r#""program":8,"region_end":4520,"lowest_address":4500"#,
+        r#""program":8,"message":null"#,
+        r#""program":8,"message":"at a place\ninfo:\nThey clash on core range [0-0 - 1-2]. L1 buffer allocated at 4500 and static dataflow buffer region ends at 4520\n""#,
     );
     bench.write("run.jsonl", told);
     let told = failure(&bench, "4")["clash"].clone();
     assert_eq!((&told["basis"], &told["short_bytes"]), (&json!("exact"), &json!(20)));
-    assert_eq!(addresses(&told["blocking"]), [4500]);
+    assert_eq!((addresses(&told["blocking"]), &told["cores"]), (vec![4500], &json!([[0, 0, 1, 2]])));
 }
 
 #[test]

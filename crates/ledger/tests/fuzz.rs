@@ -175,6 +175,7 @@ impl Source<'_> {
             page_size_bytes,
             per_bank_bytes,
             n_cores: None,
+            message: None,
         }
     }
 

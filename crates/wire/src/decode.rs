@@ -4,8 +4,8 @@
 mod own;
 
 use crate::event::{
-    Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event, Failure,
-    Kernel, KernelKind, Lost, Place, Request, Stamp, SweepCause, TraceStep,
+    Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Clash, Dealloc, Event, Failure, Kernel, KernelKind,
+    Lost, Place, Request, Stamp, SweepCause, TraceStep,
 };
 use crate::line::{
     Allocator, Bank, Context, Cores, Device, Ending, Footer, Frame, Header, Line, LineError, Mesh, Parent,
@@ -88,8 +88,8 @@ struct Fields<'a> {
     trace: Option<Number>,
     #[serde(borrow)]
     failure: Option<Cow<'a, str>>,
-    region_end: Option<Number>,
-    lowest_address: Option<Number>,
+    #[serde(borrow)]
+    message: Option<Cow<'a, str>>,
     dropped: Option<Number>,
     recorded: Option<Number>,
     recovered: Option<Number>,
@@ -304,13 +304,11 @@ impl Fields<'_> {
             Some("dataflow_buffer_clash") => true,
             _ => return Err(self.missing("failure")),
         };
-        let figures = self.region_end.zip(self.lowest_address);
         Ok(Failure::Clash(Clash {
             place: self.place()?,
             is_dataflow,
             program: self.program_number(),
-            figures: figures
-                .map(|(end, lowest)| ClashFigures { region_end: end.0, lowest_address: lowest.0 }),
+            message: self.message(),
         }))
     }
 
@@ -325,7 +323,12 @@ impl Fields<'_> {
             page_size_bytes: self.number("page_size_bytes", self.page_size_bytes)?,
             per_bank_bytes: self.per_bank_bytes.map(|bytes| bytes.0),
             n_cores: self.n_cores()?,
+            message: self.message(),
         })
+    }
+
+    fn message(&self) -> Option<String> {
+        self.message.as_deref().map(str::to_owned)
     }
 
     fn header(mut self) -> Result<Header, LineError> {

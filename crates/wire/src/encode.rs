@@ -253,12 +253,9 @@ fn failure_fields(o: &mut Object<'_>, failure: &Failure) {
     o.place(Some(failure.place()));
     match failure {
         Failure::Allocation(request) => request_fields(o, request),
-        Failure::Clash(Clash { program, figures, .. }) => {
-            o.optional("program", *program);
-            o.optional("region_end", figures.map(|figures| figures.region_end));
-            o.optional("lowest_address", figures.map(|figures| figures.lowest_address));
-        }
+        Failure::Clash(Clash { program, .. }) => o.optional("program", *program),
     }
+    o.optional_text("message", failure.message());
 }
 
 fn request_fields(o: &mut Object<'_>, request: &Request) {

@@ -361,6 +361,8 @@ pub struct Request {
     pub per_bank_bytes: Option<u64>,
     /// On how many cores a sharded buffer was to reside.
     pub n_cores: Option<u32>,
+    /// What the runtime's exception says, without its list of return addresses, if that is known.
+    pub message: Option<String>,
 }
 
 /// A program that the runtime refused to launch, because its buffers and the L1 buffers meet.
@@ -372,17 +374,8 @@ pub struct Clash {
     pub is_dataflow: bool,
     /// The runtime's number of the program, if it is known.
     pub program: Option<u64>,
-    /// What the runtime's message says, if somebody told it.
-    pub figures: Option<ClashFigures>,
-}
-
-/// The figures of a clash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ClashFigures {
-    /// The first address behind the program's buffers.
-    pub region_end: Address,
-    /// The lowest address of an L1 buffer.
-    pub lowest_address: Address,
+    /// As for [`Request::message`].
+    pub message: Option<String>,
 }
 
 /// What the runtime refused with an exception, whether the caller swallowed that or not.
@@ -400,6 +393,14 @@ impl Failure {
         match self {
             Self::Allocation(request) => request.place,
             Self::Clash(clash) => clash.place,
+        }
+    }
+
+    /// What the runtime's exception says, if that is known.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::Allocation(request) => request.message.as_deref(),
+            Self::Clash(clash) => clash.message.as_deref(),
         }
     }
 

@@ -22,8 +22,8 @@ mod encode;
 mod json;
 
 pub use event::{
-    Address, Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event,
-    Failure, Kernel, KernelKind, Lost, Place, Request, Stamp, SweepCause, TraceStep,
+    Address, Alloc, BufferLayout, BufferType, CbAlloc, CbDealloc, Clash, Dealloc, Event, Failure, Kernel,
+    KernelKind, Lost, Place, Request, Stamp, SweepCause, TraceStep,
 };
 pub use line::{
     Allocator, Bank, Context, Cores, Device, Ending, Footer, Frame, Header, Line, LineError, Mesh, Parent,

@@ -12,8 +12,8 @@
 //! allocations with a figure of unusual size, or of which nobody says who owns the memory.
 
 use crate::event::{
-    Alloc, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event, Failure, Kernel, Place,
-    Request, SweepCause, TraceStep,
+    Alloc, BufferType, CbAlloc, CbDealloc, Clash, Dealloc, Event, Failure, Kernel, Place, Request,
+    SweepCause, TraceStep,
 };
 
 /// The 64-bit words of a record.
@@ -130,8 +130,8 @@ pub struct Encoded<'a> {
 pub enum Tail<'a> {
     /// Nothing: nearly always.
     None,
-    /// One more slot.
-    Slot(Slot),
+    /// One more slot, and a text behind it, which is nearly always empty.
+    Slot(Slot, &'a [u8]),
     /// Two texts, one behind the other, of which the second is nearly always empty. The number of all bytes is in
     /// word 3, that of the first text in word 4.
     Bytes(&'a [u8], &'a [u8]),
@@ -207,7 +207,7 @@ pub fn encode(event: &Event, ctx: u32, position: impl FnOnce(u64) -> Option<u64>
             rare(kind, 0, Some(*place), ctx, [*trace, 0, 0, 0])
         }
         Event::Failure(Failure::Allocation(request)) => encode_request(request, ctx),
-        Event::Failure(Failure::Clash(clash)) => encode_clash(clash, ctx).into(),
+        Event::Failure(Failure::Clash(clash)) => encode_clash(clash, ctx),
         // Losses are told by whoever reads the spool, never put into it.
         Event::OpEnd | Event::Lost(_) => rare(Kind::OpEnd, 0, None, ctx, [0; 4]),
     }
@@ -269,7 +269,7 @@ fn encode_wide_alloc(alloc: &Alloc, ctx: u32) -> Encoded<'static> {
     let is_silent = u64::from(alloc.owns_data.is_none());
     let more =
         [unique_id, alloc.allocator.unwrap_or(0), n_cores, buffer_type, layout, cores(alloc), is_silent, 0];
-    Encoded { slot, tail: Tail::Slot(more) }
+    Encoded { slot, tail: Tail::Slot(more, b"") }
 }
 
 /// What a failure is, in word 6.
@@ -279,8 +279,8 @@ mod refused {
     pub const DATAFLOW: u64 = 2;
 }
 
-/// Refusals come seldom: two slots, figures of any size.
-fn encode_request(request: &Request, ctx: u32) -> Encoded<'static> {
+/// Refusals come seldom: two slots, figures of any size, and the message.
+fn encode_request(request: &Request, ctx: u32) -> Encoded<'_> {
     let Request { place, allocator, buffer_type, layout, .. } = *request;
     let payload = [
         request.size_bytes,
@@ -291,19 +291,26 @@ fn encode_request(request: &Request, ctx: u32) -> Encoded<'static> {
     let flags = when(allocator.is_some(), flag::HAS_SECOND)
         | when(request.n_cores.is_some(), flag::HAS_CORES)
         | when(request.per_bank_bytes.is_some(), flag::HAS_ID);
-    let mut slot = short(Kind::Failure, flags, Some(place), ctx, payload);
-    slot[1] += 1 << 16;
+    let slot = short(Kind::Failure, flags, Some(place), ctx, payload);
     let n_cores = u64::from(request.n_cores.unwrap_or(0));
-    let more = [allocator.unwrap_or(0), n_cores, number(buffer_type), u64::from(layout.number()), 0, 0, 0, 0];
-    Encoded { slot, tail: Tail::Slot(more) }
+    let more = [allocator.unwrap_or(0), n_cores, number(buffer_type), u64::from(layout.number())];
+    encode_failure(slot, more, request.message.as_deref())
 }
 
-fn encode_clash(clash: &Clash, ctx: u32) -> Slot {
-    let Clash { place, is_dataflow, program, figures } = *clash;
-    let flags = when(program.is_some(), flag::HAS_ID) | when(figures.is_some(), flag::HAS_SECOND);
-    let (end, lowest) = figures.map_or((0, 0), |of| (of.region_end, of.lowest_address));
-    let which = if is_dataflow { refused::DATAFLOW } else { refused::CIRCULAR };
-    short(Kind::Failure, flags, Some(place), ctx, [end, lowest, program.unwrap_or(0), which])
+fn encode_clash(clash: &Clash, ctx: u32) -> Encoded<'_> {
+    let flags = when(clash.program.is_some(), flag::HAS_ID);
+    let which = if clash.is_dataflow { refused::DATAFLOW } else { refused::CIRCULAR };
+    let payload = [0, 0, clash.program.unwrap_or(0), which];
+    let slot = short(Kind::Failure, flags, Some(clash.place), ctx, payload);
+    encode_failure(slot, [0; 4], clash.message.as_deref())
+}
+
+fn encode_failure(mut slot: Slot, [a, b, c, d]: [u64; 4], message: Option<&str>) -> Encoded<'_> {
+    let text = message.unwrap_or_default().as_bytes();
+    let text = &text[..text.len().min(MOST_TAIL - BYTES)];
+    slot[1] += (1 + text.len().div_ceil(BYTES) as u64) << 16;
+    let more = [a, b, c, d, u64::from(message.is_some()), text.len() as u64, 0, 0];
+    Encoded { slot, tail: Tail::Slot(more, text) }
 }
 
 /// The number of a set of cores; they begin at 1.
@@ -447,14 +454,14 @@ pub fn decode(slots: &[Slot], allocator: impl Fn(u64) -> Option<u64>) -> Option<
         }
         Kind::Close => Event::Close { place: place? },
         Kind::Fork => Event::Fork { token: a },
-        Kind::Mark => Event::Mark { name: text(&bytes(slots)?) },
+        Kind::Mark => Event::Mark { name: text(&name_bytes(slots)?) },
         Kind::OpBegin => {
-            let bytes = bytes(slots)?;
+            let bytes = name_bytes(slots)?;
             let (name, arguments) = bytes.split_at_checked(usize::try_from(b).ok()?)?;
             Event::OpBegin { name: text(name), arguments: has(flag::HAS_SECOND).then(|| text(arguments)) }
         }
         Kind::OpEnd => Event::OpEnd,
-        Kind::PhaseBegin => Event::PhaseBegin { name: text(&bytes(slots)?) },
+        Kind::PhaseBegin => Event::PhaseBegin { name: text(&name_bytes(slots)?) },
         Kind::PhaseEnd => Event::PhaseEnd,
         Kind::KernelLoad => Event::KernelLoad(Kernel {
             place: place?,
@@ -468,7 +475,7 @@ pub fn decode(slots: &[Slot], allocator: impl Fn(u64) -> Option<u64>) -> Option<
         Kind::TraceEnd => Event::Trace { step: TraceStep::End, place: place?, trace: a },
         Kind::TraceRelease => Event::Trace { step: TraceStep::Release, place: place?, trace: a },
         Kind::Failure => Event::Failure(decode_failure(slots, place?, flags)?),
-        Kind::Definition => return Some(Decoded::Definition(bytes(slots)?)),
+        Kind::Definition => return Some(Decoded::Definition(name_bytes(slots)?)),
     };
     Some(Decoded::Event(event, high(first[2])))
 }
@@ -524,10 +531,12 @@ fn decode_alloc(
 }
 
 fn decode_failure(slots: &[Slot], place: Place, flags: u64) -> Option<Failure> {
-    let [_, _, _, a, b, c, d, _] = *slots.first()?;
+    let [first, rest @ ..] = slots else { return None };
+    let [_, _, _, a, b, c, d, _] = *first;
+    let [allocator, n_cores, buffer_type, layout, has_message, length, ..] = *rest.first()?;
+    let message = if has_message == 0 { None } else { Some(text(&bytes(rest, length)?)) };
     let has = |flag: u64| flags & flag != 0;
     if d == refused::ALLOCATION {
-        let [allocator, n_cores, buffer_type, layout, ..] = *slots.get(1)?;
         return Some(Failure::Allocation(Request {
             place,
             allocator: has(flag::HAS_SECOND).then_some(allocator),
@@ -537,14 +546,14 @@ fn decode_failure(slots: &[Slot], place: Place, flags: u64) -> Option<Failure> {
             page_size_bytes: c,
             per_bank_bytes: has(flag::HAS_ID).then_some(b),
             n_cores: has(flag::HAS_CORES).then_some(low(n_cores)),
+            message,
         }));
     }
-    let figures = ClashFigures { region_end: a, lowest_address: b };
     Some(Failure::Clash(Clash {
         place,
         is_dataflow: d == refused::DATAFLOW,
         program: has(flag::HAS_ID).then_some(c),
-        figures: has(flag::HAS_SECOND).then_some(figures),
+        message,
     }))
 }
 
@@ -553,10 +562,15 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The bytes that follow the first slot.
-fn bytes(slots: &[Slot]) -> Option<Vec<u8>> {
-    let (first, rest) = slots.split_first()?;
-    let length = usize::try_from(first[3]).ok()?;
+/// The bytes of a name or a definition.
+fn name_bytes(slots: &[Slot]) -> Option<Vec<u8>> {
+    bytes(slots, slots.first()?[3])
+}
+
+/// So many bytes that follow the first of these slots.
+fn bytes(slots: &[Slot], length: u64) -> Option<Vec<u8>> {
+    let (_, rest) = slots.split_first()?;
+    let length = usize::try_from(length).ok()?;
     let mut bytes: Vec<u8> = rest.iter().flatten().flat_map(|word| word.to_ne_bytes()).collect();
     if bytes.len() < length {
         return None;

@@ -6,8 +6,8 @@ use tt_memtrace_wire::record::{
     encode_definition, kind_number, n_slots,
 };
 use tt_memtrace_wire::{
-    Alloc, BufferType, CbAlloc, CbDealloc, Clash, ClashFigures, Dealloc, Event, Failure, Kernel, Place,
-    Request, SweepCause, TraceStep, record::Kind,
+    Alloc, BufferType, CbAlloc, CbDealloc, Clash, Dealloc, Event, Failure, Kernel, Place, Request,
+    SweepCause, TraceStep, record::Kind,
 };
 
 /// Numbers around every border between a narrow record and a wide one, and all others.
@@ -86,10 +86,10 @@ fn failure() -> impl Strategy<Value = Event> {
         number(),
         prop::option::of(number()),
     );
-    let figures = prop::option::of((number(), number()));
+    let message = || prop::option::of(".{0,300}");
     prop_oneof![
-        (request, prop::option::of(any::<u32>())).prop_map(
-            |((place, allocator, buffer_type, layout, a, b, c), n_cores)| {
+        (request, prop::option::of(any::<u32>()), message()).prop_map(
+            |((place, allocator, buffer_type, layout, a, b, c), n_cores, message)| {
                 Event::Failure(Failure::Allocation(Request {
                     place,
                     allocator,
@@ -99,14 +99,13 @@ fn failure() -> impl Strategy<Value = Event> {
                     page_size_bytes: b,
                     per_bank_bytes: c,
                     n_cores,
+                    message,
                 }))
             }
         ),
-        (place(), any::<bool>(), prop::option::of(number()), figures).prop_map(
-            |(place, is_dataflow, program, figures)| {
-                let figures =
-                    figures.map(|(region_end, lowest_address)| ClashFigures { region_end, lowest_address });
-                Event::Failure(Failure::Clash(Clash { place, is_dataflow, program, figures }))
+        (place(), any::<bool>(), prop::option::of(number()), message()).prop_map(
+            |(place, is_dataflow, program, message)| {
+                Event::Failure(Failure::Clash(Clash { place, is_dataflow, program, message }))
             }
         ),
     ]
@@ -171,21 +170,16 @@ fn event() -> impl Strategy<Value = Event> {
 fn slots(encoded: &Encoded<'_>) -> Vec<Slot> {
     let mut slots = vec![[0xdead_beef_dead_beef; 8]; n_slots(&encoded.slot)];
     slots[0] = encoded.slot;
-    match encoded.tail {
-        Tail::None => assert_eq!(slots.len(), 1),
-        Tail::Slot(slot) => {
-            assert_eq!(slots.len(), 2);
-            slots[1] = slot;
-        }
-        Tail::Bytes(name, more) => {
-            let bytes = [name, more].concat();
-            assert_eq!(slots.len(), 1 + bytes.len().div_ceil(BYTES));
-            for (i, chunk) in bytes.chunks(8).enumerate() {
-                let mut word = [0xaa; 8];
-                word[..chunk.len()].copy_from_slice(chunk);
-                slots[1 + i / 8][i % 8] = u64::from_ne_bytes(word);
-            }
-        }
+    let bytes = match encoded.tail {
+        Tail::None => Vec::new(),
+        Tail::Slot(slot, text) => [slot.map(u64::to_ne_bytes).as_flattened(), text].concat(),
+        Tail::Bytes(name, more) => [name, more].concat(),
+    };
+    assert_eq!(slots.len(), 1 + bytes.len().div_ceil(BYTES));
+    for (i, chunk) in bytes.chunks(8).enumerate() {
+        let mut word = [0xaa; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        slots[1 + i / 8][i % 8] = u64::from_ne_bytes(word);
     }
     assert!((1..=MOST_SLOTS).contains(&slots.len()));
     slots

@@ -90,10 +90,10 @@ fn failure() -> impl Strategy<Value = Event> {
         number(),
         prop::option::of(number()),
     );
-    let figures = prop::option::of((number(), number()));
+    let message = || prop::option::of(".{0,300}");
     prop_oneof![
-        (request, prop::option::of(any::<u32>())).prop_map(
-            |((place, allocator, buffer_type, layout, a, b, c), n_cores)| {
+        (request, prop::option::of(any::<u32>()), message()).prop_map(
+            |((place, allocator, buffer_type, layout, a, b, c), n_cores, message)| {
                 Event::Failure(Failure::Allocation(Request {
                     place,
                     allocator,
@@ -103,14 +103,13 @@ fn failure() -> impl Strategy<Value = Event> {
                     page_size_bytes: b,
                     per_bank_bytes: c,
                     n_cores,
+                    message,
                 }))
             }
         ),
-        (place(), any::<bool>(), prop::option::of(number()), figures).prop_map(
-            |(place, is_dataflow, program, figures)| {
-                let figures =
-                    figures.map(|(region_end, lowest_address)| ClashFigures { region_end, lowest_address });
-                Event::Failure(Failure::Clash(Clash { place, is_dataflow, program, figures }))
+        (place(), any::<bool>(), prop::option::of(number()), message()).prop_map(
+            |(place, is_dataflow, program, message)| {
+                Event::Failure(Failure::Clash(Clash { place, is_dataflow, program, message }))
             }
         ),
     ]

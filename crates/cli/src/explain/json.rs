@@ -1,5 +1,6 @@
 //! An explained refusal for programs.
 
+use super::message::{self, BankFigures};
 use super::{Allocation, Clashing, Explanation, Holder, Known, What};
 use crate::failures::{Ran, Refused};
 use crate::json::{self, int, mesh_id, moment, optional, with};
@@ -26,6 +27,7 @@ pub fn of(refused: &Refused) -> Value {
         "tid": found.stamp.tid,
         "failure": found.failure.name(),
         "is_derived": found.is_derived,
+        "message": found.failure.message().map(message::sentence),
         "mesh_id": mesh_id(explanation.place()),
         "chips": snapshot.chips_in_order(explanation.place()),
         "launch_before": explanation.last_launch.map(launch_before),
@@ -51,11 +53,21 @@ fn allocation(of: &Allocation<'_>, refused: &Refused, snapshot: Snapshot<'_>) ->
         "verdict": refusal.map_or("unknown", verdict),
         "needed_bytes": optional(refusal.map(|refusal| refusal.needed_bytes)),
         "short_bytes": optional(refusal.map(|refusal| refusal.short_bytes)),
+        "counted": of.counted.as_ref().map(counted),
         "memory": refusal.map(|refusal| memories::json(&refusal.map, snapshot, header)),
         "holders": of.holders.iter().map(|of| holder(of, refused)).collect::<Vec<_>>(),
         "growth": growth.collect::<Vec<_>>(),
         "fewest": way(refusal.and_then(|refusal| refusal.fewest.as_ref())),
         "least": way(refusal.and_then(|refusal| refusal.least.as_ref())),
+    })
+}
+
+fn counted(of: &BankFigures) -> Value {
+    json!({
+        "bank_size_bytes": int(of.size_bytes),
+        "allocated_bytes": int(of.allocated_bytes),
+        "free_bytes": int(of.free_bytes),
+        "largest_free_bytes": int(of.largest_free_bytes),
     })
 }
 

@@ -82,7 +82,7 @@ impl Page<'_> {
         };
         writeln!(out, "{}", paint(Tone::Bad, &verdict(refusal)))?;
         writeln!(out)?;
-        self.figures(request, refusal, out)?;
+        self.figures(allocation, refusal, out)?;
         self.holders(allocation, refusal, out)?;
         if !self.extent.is_brief {
             self.growth(refusal.map.end - refusal.map.start, out)?;
@@ -91,8 +91,13 @@ impl Page<'_> {
         self.ways(refusal, out)
     }
 
-    fn figures(&self, request: &Request, refusal: &Refusal<'_>, out: &mut dyn Write) -> io::Result<()> {
-        let map = &refusal.map;
+    fn figures(
+        &self,
+        allocation: &Allocation<'_>,
+        refusal: &Refusal<'_>,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let (request, map) = (allocation.request, &refusal.map);
         let size = map.end - map.start;
         let pages = render::bytes(request.page_size_bytes);
         let spread = match request.n_cores {
@@ -117,6 +122,12 @@ impl Page<'_> {
         }
         if refusal.short_bytes > 0 {
             writeln!(out, "  short by    {} in each bank", exact(refusal.short_bytes))?;
+        }
+        if let Some(counted) = allocation.counted
+            && counted.free_bytes != map.free_bytes
+        {
+            let free = render::bytes(counted.free_bytes);
+            writeln!(out, "  the runtime counts {free} free in a bank: something here was not recorded")?;
         }
         if !map.is_sound {
             writeln!(out, "  buffers overlap or lie outside the bank: the holes are only a sketch")?;

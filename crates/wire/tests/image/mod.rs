@@ -50,7 +50,10 @@ pub fn raw(event: &Event, clock: u64) -> Vec<u8> {
     let mut bytes: Vec<u8> = slot.into_iter().flat_map(u64::to_ne_bytes).collect();
     match tail {
         Tail::None => {}
-        Tail::Slot(more) => bytes.extend(more.into_iter().flat_map(u64::to_ne_bytes)),
+        Tail::Slot(more, text) => {
+            bytes.extend(more.into_iter().flat_map(u64::to_ne_bytes));
+            bytes.extend(text);
+        }
         Tail::Bytes(name, more) => bytes.extend([name, more].concat()),
     }
     bytes.resize(n_slots(&slot) * BYTES, 0);
@@ -139,16 +142,15 @@ impl Image {
         let n = n_slots(&encoded.slot);
         let (_, slot) = self.next[segment];
         let second = self.layout.slot(segment, slot + 1);
-        match encoded.tail {
-            Tail::None => {}
-            Tail::Slot(more) => self.words[second..][..8].copy_from_slice(&more),
-            Tail::Bytes(name, more) => {
-                for (i, chunk) in [name, more].concat().chunks(8).enumerate() {
-                    let mut word = [0; 8];
-                    word[..chunk.len()].copy_from_slice(chunk);
-                    self.words[second + i] = u64::from_ne_bytes(word);
-                }
-            }
+        let bytes = match encoded.tail {
+            Tail::None => Vec::new(),
+            Tail::Slot(more, text) => [more.map(u64::to_ne_bytes).as_flattened(), text].concat(),
+            Tail::Bytes(name, more) => [name, more].concat(),
+        };
+        for (i, chunk) in bytes.chunks(8).enumerate() {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.words[second + i] = u64::from_ne_bytes(word);
         }
         let mut first = encoded.slot;
         first[0] = clock;
