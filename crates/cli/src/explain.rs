@@ -126,7 +126,7 @@ impl<'a> Explanation<'a> {
         };
         let origin = |ctx: u32| Origin::of(snapshot.contexts(), snapshot.contexts().find(ctx));
         let last_launch = refused.launch_before.map(|(launch, ctx)| (launch, origin(ctx)));
-        Some(Self { found, snapshot, origin: origin(found.stamp.ctx), last_launch, what })
+        Some(Self { found, snapshot, origin: origin(refused.ctx), last_launch, what })
     }
 
     /// Where it happened.

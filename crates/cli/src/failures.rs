@@ -136,6 +136,9 @@ pub struct Refused {
     pub growth: Vec<(Moment, u64)>,
     /// When the program that was refused ran in the least room; the last time of that.
     pub ran: Option<Ran>,
+    /// The context that asked for it. A program may be refused on a thread of the runtime's, which has none; then it is
+    /// that of its launch.
+    pub ctx: u32,
     /// The last launch of another program on that place, and the number of its context.
     pub launch_before: Option<(Launch, u32)>,
     /// The marks before it, and where they are.
@@ -184,8 +187,9 @@ pub fn replay_to(
         }
         Ok(if stamp.n >= end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    let History { growth, ran, launch_before, marks, .. } = history;
-    Ok(Refused { replay, n_failures, number, found, growth: growth.all(), ran, launch_before, marks })
+    let History { growth, ran, launch_before, marks, launch_ctx, .. } = history;
+    let ctx = found.as_ref().map(|found| found.stamp.ctx).filter(|ctx| *ctx != 0).unwrap_or(launch_ctx);
+    Ok(Refused { replay, n_failures, number, found, growth: growth.all(), ran, ctx, launch_before, marks })
 }
 
 /// What happened before a refusal and matters for it.
@@ -198,8 +202,11 @@ struct History {
     /// The one before that.
     earlier: Option<(Launch, u32)>,
     marks: Vec<(u64, String)>,
-    /// A launch of the program that may still turn out to be refused, and its thread.
+    /// A launch of the program that may still turn out to be refused, and its thread. The programs of a workload are
+    /// launched one after the other, and then refused.
     launched: Option<(Ran, u32)>,
+    /// The context of the program's last launch.
+    launch_ctx: u32,
 }
 
 impl History {
@@ -219,6 +226,7 @@ impl History {
             earlier: None,
             marks: Vec::new(),
             launched: None,
+            launch_ctx: 0,
         }
     }
 
@@ -253,13 +261,16 @@ impl History {
             self.launch_before = self.earlier.take();
         }
         let Some(program) = refused else { return };
+        // Perhaps on another thread than its launch.
+        if matches!(event, Event::Failure(Failure::Clash(clash)) if clash.program == Some(program)) {
+            self.launched = None;
+        }
         if let Some((ran, tid)) = self.launched
             && tid == stamp.tid
             && !matches!(event, Event::CbAlloc(_))
+            && !matches!(event, Event::ProgramRun { program: other, .. } if *other != program)
         {
-            let is_refused =
-                matches!(event, Event::Failure(Failure::Clash(clash)) if clash.program == Some(program));
-            if !is_refused && self.ran.is_none_or(|known| ran.room() <= known.room()) {
+            if self.ran.is_none_or(|known| ran.room() <= known.room()) {
                 self.ran = Some(ran);
             }
             self.launched = None;
@@ -267,6 +278,7 @@ impl History {
         if matches!(event, Event::ProgramRun { program: of, .. } if *of == program) {
             let lowest = snapshot.lowest_l1(place).map(|buffer| buffer.alloc.address);
             self.launched = Some((Ran { at: stamp.into(), lowest }, stamp.tid));
+            self.launch_ctx = stamp.ctx;
         }
     }
 }

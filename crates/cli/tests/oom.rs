@@ -385,6 +385,24 @@ fn who_asked_and_who_made_what_is_in_the_way_are_named() {
 }
 
 #[test]
+fn a_program_that_a_thread_of_the_runtime_refuses_was_asked_for_where_it_was_launched() {
+    let bench = bench();
+    let mut events = attributed();
+    let at = |events: &[String], n: u64| events.iter().position(|line| line.contains(&format!("\"n\":{n},")));
+    let (launched, refused) = (at(&events, 20).unwrap(), at(&events, 21).unwrap());
+    events[launched] = events[launched].replacen("\"tid\":1", "\"tid\":1,\"ctx\":1", 1);
+    // Another program of the workload, launched before the first is refused.
+    events[refused] = launch(21, 5).replacen("\"tid\":1", "\"tid\":1,\"ctx\":1", 1);
+    let clash = |n, program| clash(n, "circular", program).replacen("\"tid\":1", "\"tid\":2", 1);
+    events.splice(refused + 1..=refused + 2, [clash(22, 7), clash(23, 5), dealloc(24, "L1", 4500, 16)]);
+    bench.write("run.jsonl", stream(&events));
+    let found = failure(&bench, "3");
+    assert_eq!((&found["op"], &found["where"]["line"]), (&json!("ttnn.add"), &json!(31)));
+    assert_eq!(found["clash"]["ran"]["at"]["n"], 9);
+    assert_eq!(failure(&bench, "4")["clash"]["ran"], Value::Null);
+}
+
+#[test]
 fn where_nothing_was_refused_it_is_said() {
     let bench = Bench::new();
     bench.write("run.jsonl", stream(&events()[..6]));
