@@ -37,8 +37,10 @@ pub struct Seen {
     pub mesh: Cell<(u32, u32)>,
     /// The allocator that was defined last: as for the mesh it serves, and its number.
     pub allocator: Cell<(u32, u32, u64)>,
-    /// Where the text of an exception is kept, while a call that may refuse lasts.
-    pub message: Cell<*const Message>,
+    /// The text of the last exception that was made while `n_watched` was not 0; null before the first.
+    pub message: Cell<*mut Message>,
+    /// How many calls that may refuse this thread is inside of.
+    pub n_watched: Cell<u32>,
 }
 
 /// The third line: the last interleaved buffer's bytes in each bank, and what they follow from. The runtime takes

@@ -112,6 +112,14 @@ fn a_refusal_is_recorded_as_its_exception_passes_unchanged() {
 }
 
 #[test]
+fn exceptions_of_a_program_without_the_runtime_are_as_before() {
+    let bench = Bench::new();
+    let outcome = bench.program("throws.cpp").run().quiet();
+    assert_eq!(outcome.stdout, "before main\nxxxxxxxxxx\nspecial\nin a thread\n");
+    assert!(bench.captures().is_empty());
+}
+
+#[test]
 fn a_patched_runtime_has_no_refusals_in_its_capture() {
     let bench = Bench::new();
     let library = bench.path("libtt_metal.so");

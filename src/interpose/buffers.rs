@@ -27,8 +27,7 @@ extern "C-unwind" fn allocate_buffer(allocator: *mut c_void, buffer: *mut c_void
     // SAFETY: the arguments are passed on as they came.
     let ask = || unsafe { real(allocator, buffer) };
     // SAFETY: the runtime calls us with a live allocator and a live buffer.
-    let address =
-        failures::watch(ask, |message| unsafe { failures::record_allocation(allocator, buffer, message) });
+    let address = failures::watch(ask, || unsafe { failures::record_allocation(allocator, buffer) });
     seen().served.set((buffer.cast_const(), allocator.cast_const()));
     address
 }

@@ -14,10 +14,7 @@ use super::real::{Real, real};
 use super::symbols::interposed;
 use crate::thread::seen;
 use crate::{guard, pipeline};
-use std::cell::{Cell, UnsafeCell};
 use std::ffi::c_void;
-use std::mem::MaybeUninit;
-use std::ptr;
 use tt_memtrace_wire::{BufferLayout, Clash, Event, Failure, Place, Request};
 
 /// So much of a message is kept. What it says is in the first quarter.
@@ -25,47 +22,59 @@ const MOST_TEXT: usize = 1024;
 /// Behind it, a message goes on with return addresses.
 const ADDRESSES: &[u8] = b"\nbacktrace:";
 
-/// The text of the exception that was made last, during a call.
+/// The text of the exception that a thread made last during a call that may refuse. Each thread that makes one gets its
+/// own, once: in a frame of the call, a jump out of it would leave a pointer to what is no longer there.
 pub struct Message {
-    length: Cell<usize>,
-    text: UnsafeCell<[MaybeUninit<u8>; MOST_TEXT]>,
+    length: usize,
+    text: [u8; MOST_TEXT],
 }
 
 impl Message {
-    fn keep(&self, text: &[u8]) {
-        let length = text.len().min(MOST_TEXT);
-        // SAFETY: so many bytes are there on either side, and the room is this thread's own.
-        unsafe { ptr::copy_nonoverlapping(text.as_ptr(), self.text.get().cast(), length) };
-        self.length.set(length);
+    /// Of the calling thread.
+    fn here() -> Option<&'static mut Self> {
+        // SAFETY: null, or what `keep` left there; nobody else has this thread's, and it is never freed.
+        unsafe { seen().message.get().as_mut() }
+    }
+
+    #[cold]
+    fn keep(text: &[u8]) {
+        if Self::here().is_none() {
+            seen().message.set(Box::into_raw(Box::new(Self { length: 0, text: [0; MOST_TEXT] })));
+        }
+        if let Some(message) = Self::here() {
+            message.length = text.len().min(MOST_TEXT);
+            message.text[..message.length].copy_from_slice(&text[..message.length]);
+        }
     }
 
     /// Without the return addresses.
-    fn text(&self) -> Option<String> {
-        // SAFETY: so many bytes were written.
-        let text = unsafe { std::slice::from_raw_parts(self.text.get().cast::<u8>(), self.length.get()) };
+    fn text() -> Option<String> {
+        let message = Self::here()?;
+        let text = &message.text[..message.length];
         let end = text.windows(ADDRESSES.len()).position(|window| window == ADDRESSES).unwrap_or(text.len());
         (end > 0).then(|| crate::process::text(&text[..end]))
     }
 }
 
-/// Calls the runtime. If it throws, `refused` is called with what the exception says, as that passes.
+/// Calls the runtime. If it throws, `refused` is called as the exception passes.
 #[inline(always)]
-pub fn watch<R>(call: impl FnOnce() -> R, refused: impl Fn(&Message)) -> R {
-    struct Passing<'a, F: Fn(&Message)>(F, &'a Message, *const Message);
-    impl<F: Fn(&Message)> Drop for Passing<'_, F> {
+pub fn watch<R>(call: impl FnOnce() -> R, refused: impl Fn()) -> R {
+    struct Passing<F: Fn()>(F);
+    impl<F: Fn()> Drop for Passing<F> {
         #[cold]
         fn drop(&mut self) {
-            seen().message.set(self.2);
-            (self.0)(self.1);
+            seen().n_watched.update(|n| n.wrapping_sub(1));
+            (self.0)();
         }
     }
-    let text = UnsafeCell::new([MaybeUninit::uninit(); MOST_TEXT]);
-    let message = Message { length: Cell::new(0), text };
-    let before = seen().message.replace(&raw const message);
-    let passing = Passing(refused, &message, before);
+    if let Some(message) = Message::here() {
+        message.length = 0;
+    }
+    seen().n_watched.update(|n| n.wrapping_add(1));
+    let passing = Passing(refused);
     let result = call();
     std::mem::forget(passing);
-    seen().message.set(before);
+    seen().n_watched.update(|n| n.wrapping_sub(1));
     result
 }
 
@@ -85,12 +94,14 @@ unsafe extern "C-unwind" fn runtime_error(error: *mut c_void, text: *const Text)
     let Some(real) = REAL.get() else { std::process::abort() };
     // SAFETY: the arguments are passed on as they came.
     unsafe { real(error, text) };
-    // SAFETY: null, or the message of a call of this thread that lasts.
-    let Some(message) = (unsafe { seen().message.get().as_ref() }) else { return };
+    if seen().n_watched.get() == 0 {
+        return;
+    }
     // SAFETY: the caller's string.
     let text = unsafe { &*text };
     // SAFETY: a string has so many bytes there.
-    message.keep(unsafe { std::slice::from_raw_parts(text.data, text.length) });
+    let text = unsafe { std::slice::from_raw_parts(text.data, text.length) };
+    guard::enter(|| Message::keep(text));
 }
 
 /// Records that an allocator refused a buffer.
@@ -98,16 +109,16 @@ unsafe extern "C-unwind" fn runtime_error(error: *mut c_void, text: *const Text)
 /// # Safety
 /// Both are live objects of the runtime: an `AllocatorImpl`, and the `Buffer` that it was to serve.
 #[cold]
-pub unsafe fn record_allocation(allocator: *const c_void, buffer: Buffer, message: &Message) {
+pub unsafe fn record_allocation(allocator: *const c_void, buffer: Buffer) {
     guard::enter(|| {
         // SAFETY: the caller's contract.
-        let _ = unsafe { refuse(allocator, buffer, message) };
+        let _ = unsafe { refuse(allocator, buffer) };
     });
 }
 
 /// # Safety
 /// As for [`record_allocation`].
-unsafe fn refuse(allocator: *const c_void, buffer: Buffer, message: &Message) -> Option<()> {
+unsafe fn refuse(allocator: *const c_void, buffer: Buffer) -> Option<()> {
     let readers = Readers::get()?;
     // SAFETY: the caller's contract.
     let facts = unsafe { readers.facts(buffer) }?;
@@ -141,7 +152,7 @@ unsafe fn refuse(allocator: *const c_void, buffer: Buffer, message: &Message) ->
         page_size_bytes: unsafe { readers.page_size(buffer) },
         per_bank_bytes: has_banks.then(per_bank),
         n_cores,
-        message: message.text(),
+        message: Message::text(),
     })));
     Some(())
 }
@@ -171,14 +182,14 @@ unsafe fn validate(real: &Real<Validate>, program: *mut c_void, device: Device, 
     let Some(real) = real.get() else { return };
     // SAFETY: the caller's contract.
     let call = || unsafe { real(program, device) };
-    watch(call, |message| {
+    watch(call, || {
         // SAFETY: the caller's contract.
         let program = unsafe { programs::id(program) };
         programs::record(|| {
             let Some(pipeline) = pipeline::started() else { return };
             // SAFETY: the caller's contract.
             let Some(place) = (unsafe { devices::place(pipeline, device) }) else { return };
-            let clash = Clash { place, is_dataflow, program, message: message.text() };
+            let clash = Clash { place, is_dataflow, program, message: Message::text() };
             pipeline.offer(&Event::Failure(Failure::Clash(clash)));
         });
     });
