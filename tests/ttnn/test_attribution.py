@@ -15,7 +15,7 @@ from matrix import workloads_in  # noqa: E402
 from test_tracker import WORKLOADS, report, tracked  # noqa: E402
 
 WANTED = 0.99
-CHIPS = "T3K"
+BOARDS = ["N150", "T3K"]
 
 
 def definitions(lines):
@@ -25,9 +25,10 @@ def definitions(lines):
     }
 
 
+@pytest.mark.parametrize("board", BOARDS)
 @pytest.mark.parametrize("workload", workloads_in(WORKLOADS), ids=lambda workload: workload.name)
-def test_nearly_all_bytes_have_a_line_of_the_workload_and_an_operation(tmp_path, workload):
-    result = tracked(workload.command(sys.executable), tmp_path, CHIPS)
+def test_nearly_all_bytes_have_a_line_of_the_workload_and_an_operation(tmp_path, workload, board):
+    result = tracked(workload.command(sys.executable), tmp_path, board)
     if result.returncode == 77:
         pytest.skip("the workload does not apply to this version")
     with_line = with_op = total = 0
@@ -44,6 +45,7 @@ def test_nearly_all_bytes_have_a_line_of_the_workload_and_an_operation(tmp_path,
             frames = known["stack"][context["stack"]]["frames"] if context["stack"] else []
             if any(files[file].parent == WORKLOADS and line > 0 for file, _, line in frames):
                 with_line += alloc["size_bytes"]
+    print(f"{board} {workload.name}: of {total} bytes, {with_line} have a line and {with_op} an operation")
     assert total > 0
     assert with_line >= WANTED * total
     assert with_op >= WANTED * total

@@ -123,12 +123,18 @@ def test_the_leak_of_64_bytes_is_seen_to_grow(tmp_path, board):
     assert l1["bank_bytes_per_mark"] == 64
 
 
-def test_a_later_test_fails_for_what_an_earlier_one_kept(tmp_path):
-    result, failure = explained("test_leak", tmp_path, "N150")
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_later_test_fails_for_what_an_earlier_one_kept(tmp_path, board):
+    result, failure = explained("test_leak", tmp_path, board)
     tests = {buffer["test"] for buffer in failure["clash"]["blocking"]}
     assert [test.rsplit("::", 1)[1] for test in tests] == ["test_cache_fills"]
     assert failure["test"].endswith("::test_add")
     assert "made in test_leak.py::test_cache_fills" in result.stderr
+    assert "test_add would have fitted without the 41 buffers that test_leak.py::test_cache_fills left" in result.stderr
+    earlier = failure["earlier_tests"]
+    assert [(of["n_buffers"], of["fits_without"]) for of in [earlier, *earlier["tests"]]] == [(41, True)] * 2
+    alone = [GALLERY / "test_leak.py", "-k", "test_add", "-q", "-p", "no:cacheprovider"]
+    assert on_board([sys.executable, "-m", "pytest", *alone], tmp_path, board).returncode == 0
 
 
 def masked(text):

@@ -1,11 +1,13 @@
 //! What a refusal means: who holds the memory, what is in the way, and what would make it fit.
 
+mod earlier;
 pub mod json;
 mod message;
 pub mod text;
 
 use crate::failures::{Found, Ran, Refused};
 use crate::origin::Origin;
+use earlier::Earlier;
 use message::BankFigures;
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -26,6 +28,8 @@ pub struct Explanation<'a> {
     pub last_launch: Option<(Launch, Origin<'a>)>,
     /// What was refused.
     pub what: What<'a>,
+    /// If a test was refused it: what earlier ones left there.
+    pub earlier: Option<Earlier<'a>>,
 }
 
 /// What was refused.
@@ -126,7 +130,9 @@ impl<'a> Explanation<'a> {
         };
         let origin = |ctx: u32| Origin::of(snapshot.contexts(), snapshot.contexts().find(ctx));
         let last_launch = refused.launch_before.map(|(launch, ctx)| (launch, origin(ctx)));
-        Some(Self { found, snapshot, origin: origin(refused.ctx), last_launch, what })
+        let asked = origin(refused.ctx);
+        let earlier = Earlier::of(&what, asked.test(), snapshot);
+        Some(Self { found, snapshot, origin: asked, last_launch, what, earlier })
     }
 
     /// Where it happened.

@@ -384,6 +384,109 @@ fn who_asked_and_who_made_what_is_in_the_way_are_named() {
     assert_eq!(of_op, ["ttnn.zeros", "ttnn.zeros"]);
 }
 
+/// The same in tests: these events belong to these.
+fn in_tests(tests: &[(u64, &str)]) -> String {
+    let mut events = events();
+    let mut known: Vec<&str> = tests.iter().map(|(_, test)| *test).collect();
+    known.sort_unstable();
+    known.dedup();
+    for (number, test) in (1..).zip(&known) {
+        let text = format!(r#"{{"kind":"text","text":{number},"value":"tests/{test}"}}"#);
+        let context =
+            format!(r#"{{"kind":"context","ctx":{number},"op":null,"stack":null,"test":{number}}}"#);
+        events.splice(3..3, [text, context]);
+    }
+    for (n, test) in tests {
+        let ctx = known.iter().position(|known| known == test).unwrap() + 1;
+        let line = events.iter_mut().find(|line| line.contains(&format!("\"n\":{n},"))).unwrap();
+        *line = line.replacen("\"tid\":1", &format!("\"tid\":1,\"ctx\":{ctx}"), 1);
+    }
+    stream(&events)
+}
+
+const A: &str = "x.py::test_a";
+const B: &str = "x.py::test_b";
+const ME: &str = "y.py::test_me";
+
+#[test]
+fn a_test_that_would_have_fitted_without_what_an_earlier_one_left_is_told_so() {
+    let no = "nobody knows whether";
+    // The refused DRAM buffer needs 4000 in each bank. Free are 0-2000, 3000-6000 and 7000-10000.
+    // The clash at 21 is of circular buffers up to 5000; L1 buffers are at 4500, 4600, 6000 and 9000.
+    // Nothing is known of the program that is refused at 22.
+    for (failure, tests, expected) in [
+        (
+            "1",
+            &[(2, A), (7, ME)][..],
+            "test_me would have fitted without the buffer that x.py::test_a left (1000 B in each bank)",
+        ),
+        (
+            "1",
+            &[(2, A), (4, B), (7, ME)],
+            "the buffer that x.py::test_a left (1000 B in each bank), or without what 1 other test left, each alone",
+        ),
+        ("1", &[(2, A), (7, A)], ""),
+        ("1", &[(2, A)], ""),
+        (
+            "3",
+            &[(15, A), (16, A), (21, ME)],
+            "test_me would have fitted without the 2 buffers that x.py::test_a left (1.46 KiB in each bank)",
+        ),
+        (
+            "3",
+            &[(15, A), (16, B), (21, ME)],
+            "test_me would have fitted without the 2 buffers that 2 earlier tests left (1.46 KiB in each bank)",
+        ),
+        (
+            "3",
+            &[(15, A), (21, ME)],
+            "test_me would not have fitted even without the buffer that x.py::test_a left (1.37 KiB in each bank)",
+        ),
+        (
+            "3",
+            &[(15, B), (14, A), (21, ME)],
+            "test_me would not have fitted even without the 2 buffers that 2 earlier tests left",
+        ),
+        (
+            "4",
+            &[(15, A), (22, ME)],
+            "test_me would not have fitted even without the buffer that x.py::test_a left",
+        ),
+        (
+            "4",
+            &[(15, A), (16, A), (22, ME)],
+            "nobody knows whether test_me would have fitted without the 2 buffers",
+        ),
+    ] {
+        let bench = Bench::new();
+        bench.write("run.jsonl", in_tests(tests));
+        let shown = bench.run(["oom", "--failure", failure, "run.jsonl"]).stdout;
+        let earlier = &self::failure(&bench, failure)["earlier_tests"];
+        if expected.is_empty() {
+            assert!(!shown.contains("fitted") && earlier.is_null(), "{shown}");
+            continue;
+        }
+        assert!(shown.contains(expected), "{expected}\n{shown}");
+        let would_fit = match () {
+            () if expected.contains(no) => Value::Null,
+            () => json!(!expected.contains("not have fitted")),
+        };
+        assert_eq!(earlier["fits_without"], would_fit, "{expected}");
+        assert_eq!(earlier["n_buffers"], tests.len() - 1, "{expected}");
+        assert_eq!(earlier["tests"][0]["test"], format!("tests/{A}"), "{expected}");
+    }
+}
+
+#[test]
+fn a_run_that_went_on_says_it_too() {
+    let lines: Vec<String> = in_tests(&[(2, A), (7, ME)]).lines().skip(1).map(str::to_owned).collect();
+    let end = lines.iter().position(|line| line.contains("\"n\":9,")).unwrap();
+    let said = said_by_run(&lines[..=end], "1");
+    let expected =
+        "test_me would have fitted without the buffer that x.py::test_a left (1000 B in each bank)";
+    assert_eq!(said[said.len() - 2], expected);
+}
+
 #[test]
 fn a_program_that_a_thread_of_the_runtime_refuses_was_asked_for_where_it_was_launched() {
     let bench = bench();

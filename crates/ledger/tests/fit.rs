@@ -65,17 +65,31 @@ fn request(units: u64) -> Request {
 fn ledger(parts: &[(u64, u64)]) -> (Ledger, Vec<(u64, u64)>) {
     let mut ledger = Ledger::new();
     let _ = ledger.apply(&allocator());
+    let taken = place(&mut ledger, parts, &vec![0; parts.len()]);
+    (ledger, taken)
+}
+
+/// The same, each made in a test of that number.
+fn place(ledger: &mut Ledger, parts: &[(u64, u64)], tests: &[u32]) -> Vec<(u64, u64)> {
     let (mut at, mut taken) = (0, Vec::new());
-    for (n, (gap, units)) in (1..).zip(parts) {
+    for ((n, (gap, units)), test) in (1..).zip(parts).zip(tests) {
         at += gap;
         if at + units > UNITS {
             break;
         }
-        let _ = ledger.apply(&alloc(n, at, *units));
+        let Line::Event(stamp, event) = alloc(n, at, *units) else { unreachable!() };
+        let _ = ledger.apply(&Line::Event(Stamp { ctx: *test, ..stamp }, event));
         taken.push((at, *units));
         at += units;
     }
-    (ledger, taken)
+    taken
+}
+
+/// The test `test N`, whose context has that number, too.
+fn define_test(ledger: &mut Ledger, number: u32) {
+    let _ = ledger.apply(&Line::Text(Text { text: number, value: format!("test {number}") }));
+    let context = Context { ctx: number, op: None, stack: None, test: Some(number) };
+    let _ = ledger.apply(&Line::Context(context));
 }
 
 /// The largest hole without the buffers whose bits are set.
@@ -133,6 +147,38 @@ proptest! {
             prop_assert_eq!(ways.iter().map(|set| units_of(&taken, *set)).min(), Some(least.bank_bytes / UNIT));
             // Moving changes no sum: it cannot help where less is free than is needed.
             prop_assert!(!fewest.can_be_moved || expected == Verdict::Fragmented);
+        }
+    }
+
+    #[test]
+    fn the_room_without_what_other_tests_left_is_that_of_a_memory_without_it(
+        parts in prop::collection::vec((0..5_u64, 1..7_u64), 0..10),
+        tests in prop::collection::vec(0..4_u32, 10),
+        units in 1..UNITS,
+    ) {
+        let (mut ledger, _) = ledger(&[]);
+        (1..4).for_each(|test| define_test(&mut ledger, test));
+        let taken = place(&mut ledger, &parts, &tests);
+        // The refused test is number 3; 0 is outside of tests.
+        let memory = (Place::Mesh(0), BufferType::Dram);
+        let bank = (BASE, BASE + UNITS * UNIT);
+        let left = ledger.snapshot().left_by_other_tests("test 3", memory, bank);
+        let set = |wanted: &[u32]| {
+            (0..taken.len()).filter(|i| wanted.contains(&tests[*i])).map(|i| 1 << i).sum::<u32>()
+        };
+        let names: Vec<&str> = left.each.iter().map(|(name, _)| *name).collect();
+        prop_assert_eq!(names.len(), usize::from(set(&[1]) != 0) + usize::from(set(&[2]) != 0));
+        let with_all = std::iter::once((set(&[1, 2]), left.together));
+        let each = left.each.iter().map(|(name, left)| (set(&[name[5..].parse().unwrap()]), *left));
+        for (set, left) in each.chain(with_all) {
+            prop_assert_eq!(left.n_buffers, u64::from(set.count_ones()));
+            prop_assert_eq!(left.bank_bytes, units_of(&taken, set) * UNIT);
+            let stays = |i: &usize| set >> i & 1 == 0;
+            let lowest = (0..taken.len()).find(stays).map(|i| BASE + taken[i].0 * UNIT);
+            prop_assert_eq!(left.lowest, lowest);
+            if units > largest_hole(&taken, 0) {
+                prop_assert_eq!(left.hole_bytes >= units * UNIT, largest_hole(&taken, set) >= units);
+            }
         }
     }
 }

@@ -192,17 +192,31 @@ fn say_why(captures: &[PathBuf]) -> bool {
             is_explained = explain_last(path).is_ok();
         } else {
             let refusals = render::count(n_failures as u64, "refusal");
-            let who = last_asked(path).map_or(String::new(), |who| format!("; the last asked for by {who}"));
+            let asked = last_asked(path);
+            let who = asked.who.map_or(String::new(), |who| format!("; the last asked for by {who}"));
             say(format_args!("{}: {refusals} of memory, the program went on{who}", render::path(path)));
+            asked.earlier_tests.iter().for_each(say);
         }
     }
     has_any
 }
 
-/// The operation, line and test of the last refusal, as far as they are known.
-fn last_asked(path: &Path) -> Option<String> {
-    let refused = failures::replay_to(path, &Selection::default(), Wanted::Any, None).ok()?;
-    Explanation::of(&refused)?.origin.words()
+/// What is known of the last refusal.
+#[derive(Default)]
+struct Asked {
+    /// The operation, the line and the test.
+    who: Option<String>,
+    /// Whether it would have fitted without what earlier tests left.
+    earlier_tests: Option<String>,
+}
+
+fn last_asked(path: &Path) -> Asked {
+    let refused = failures::replay_to(path, &Selection::default(), Wanted::Any, None).ok();
+    let explanation = refused.as_ref().and_then(Explanation::of);
+    explanation.map_or_else(Asked::default, |of| Asked {
+        who: of.origin.words(),
+        earlier_tests: of.earlier.map(|earlier| earlier.words().0),
+    })
 }
 
 /// What is said here and the line that follows are at most 30 lines.

@@ -1,5 +1,6 @@
 //! An explained refusal for programs.
 
+use super::earlier::Earlier;
 use super::message::{self, BankFigures};
 use super::{Allocation, Clashing, Explanation, Holder, Known, What};
 use crate::failures::{Ran, Refused};
@@ -31,6 +32,7 @@ pub fn of(refused: &Refused) -> Value {
         "mesh_id": mesh_id(explanation.place()),
         "chips": snapshot.chips_in_order(explanation.place()),
         "launch_before": explanation.last_launch.map(launch_before),
+        "earlier_tests": explanation.earlier.as_ref().map(Earlier::json),
         "allocation": allocation,
         "clash": clash,
     });

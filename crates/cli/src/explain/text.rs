@@ -1,5 +1,6 @@
 //! An explained refusal for people.
 
+use super::earlier::Earlier;
 use super::{Allocation, Clashing, Explanation, Holder, Known, What};
 use crate::failures::Refused;
 use crate::look::{Tone, paint};
@@ -81,6 +82,7 @@ impl Page<'_> {
             return writeln!(out, "{}", paint(Tone::Bad, &no_bank(request)));
         };
         writeln!(out, "{}", paint(Tone::Bad, &verdict(refusal)))?;
+        self.earlier_tests(out)?;
         writeln!(out)?;
         self.figures(allocation, refusal, out)?;
         self.holders(allocation, refusal, out)?;
@@ -89,6 +91,13 @@ impl Page<'_> {
             self.pins(refusal, out)?;
         }
         self.ways(refusal, out)
+    }
+
+    fn earlier_tests(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Some((sentence, would_fit)) = self.explanation.earlier.as_ref().map(Earlier::words) else {
+            return Ok(());
+        };
+        writeln!(out, "{}", if would_fit { paint(Tone::Good, &sentence) } else { sentence })
     }
 
     fn figures(
@@ -268,6 +277,7 @@ impl Page<'_> {
     fn clash(&self, clashing: &Clashing<'_>, out: &mut dyn Write) -> io::Result<()> {
         let tone = Tone::Bad;
         writeln!(out, "{}", paint(tone, &clash_verdict(clashing)))?;
+        self.earlier_tests(out)?;
         writeln!(out)?;
         let whose = if clashing.clash.is_dataflow { "dataflow buffers" } else { "circular buffers" };
         let end = match (clashing.region_end, clashing.known) {
