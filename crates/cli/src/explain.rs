@@ -24,6 +24,9 @@ pub struct Explanation<'a> {
     pub snapshot: Snapshot<'a>,
     /// Who asked for it.
     pub origin: Origin<'a>,
+    /// Whether that is who launched the program: some programs are refused on a thread of the runtime, which knows
+    /// of nobody.
+    pub is_of_launch: bool,
     /// What was launched last on that mesh before, another program than the refused one, and by whom.
     pub last_launch: Option<(Launch, Origin<'a>)>,
     /// What was refused.
@@ -130,9 +133,12 @@ impl<'a> Explanation<'a> {
         };
         let origin = |ctx: u32| Origin::of(snapshot.contexts(), snapshot.contexts().find(ctx));
         let last_launch = refused.launch_before.map(|(launch, ctx)| (launch, origin(ctx)));
-        let asked = origin(refused.ctx);
+        let asked = origin(found.stamp.ctx);
+        let launched = refused.launched_in.map(origin).filter(|_| !asked.in_any_test().is_known());
+        let is_of_launch = launched.is_some();
+        let asked = launched.unwrap_or(asked);
         let earlier = Earlier::of(&what, asked.test(), snapshot);
-        Some(Self { found, snapshot, origin: asked, last_launch, what, earlier })
+        Some(Self { found, snapshot, origin: asked, is_of_launch, last_launch, what, earlier })
     }
 
     /// Where it happened.

@@ -136,9 +136,8 @@ pub struct Refused {
     pub growth: Vec<(Moment, u64)>,
     /// When the program that was refused ran in the least room; the last time of that.
     pub ran: Option<Ran>,
-    /// The context that asked for it. A program may be refused on a thread of the runtime's, which has none; then it is
-    /// that of its launch.
-    pub ctx: u32,
+    /// The number of the context in which the program that was refused was launched last.
+    pub launched_in: Option<u32>,
     /// The last launch of another program on that place, and the number of its context.
     pub launch_before: Option<(Launch, u32)>,
     /// The marks before it, and where they are.
@@ -187,9 +186,9 @@ pub fn replay_to(
         }
         Ok(if stamp.n >= end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
-    let History { growth, ran, launch_before, marks, launch_ctx, .. } = history;
-    let ctx = found.as_ref().map(|found| found.stamp.ctx).filter(|ctx| *ctx != 0).unwrap_or(launch_ctx);
-    Ok(Refused { replay, n_failures, number, found, growth: growth.all(), ran, ctx, launch_before, marks })
+    let History { growth, ran, launched_in, launch_before, marks, .. } = history;
+    let growth = growth.all();
+    Ok(Refused { replay, n_failures, number, found, growth, ran, launched_in, launch_before, marks })
 }
 
 /// What happened before a refusal and matters for it.
@@ -198,6 +197,7 @@ struct History {
     program: Option<u64>,
     growth: Samples,
     ran: Option<Ran>,
+    launched_in: Option<u32>,
     launch_before: Option<(Launch, u32)>,
     /// The one before that.
     earlier: Option<(Launch, u32)>,
@@ -205,8 +205,6 @@ struct History {
     /// A launch of the program that may still turn out to be refused, and its thread. The programs of a workload are
     /// launched one after the other, and then refused.
     launched: Option<(Ran, u32)>,
-    /// The context of the program's last launch.
-    launch_ctx: u32,
 }
 
 impl History {
@@ -222,11 +220,11 @@ impl History {
             program,
             growth,
             ran: None,
+            launched_in: None,
             launch_before: None,
             earlier: None,
             marks: Vec::new(),
             launched: None,
-            launch_ctx: 0,
         }
     }
 
@@ -278,7 +276,7 @@ impl History {
         if matches!(event, Event::ProgramRun { program: of, .. } if *of == program) {
             let lowest = snapshot.lowest_l1(place).map(|buffer| buffer.alloc.address);
             self.launched = Some((Ran { at: stamp.into(), lowest }, stamp.tid));
-            self.launch_ctx = stamp.ctx;
+            self.launched_in = Some(stamp.ctx).filter(|ctx| *ctx != 0);
         }
     }
 }

@@ -384,6 +384,25 @@ fn who_asked_and_who_made_what_is_in_the_way_are_named() {
     assert_eq!(of_op, ["ttnn.zeros", "ttnn.zeros"]);
 }
 
+#[test]
+fn a_refusal_on_a_thread_of_the_runtime_is_of_who_launched_the_program() {
+    let bench = Bench::new();
+    let lines: Vec<String> = attributed()
+        .into_iter()
+        .map(|line| match () {
+            () if line.contains("\"n\":20,") => line.replacen("\"tid\":1", "\"tid\":1,\"ctx\":1", 1),
+            () if line.contains("\"n\":21,") => line.replacen("\"tid\":1,\"ctx\":1", "\"tid\":9", 1),
+            () => line,
+        })
+        .collect();
+    bench.write("run.jsonl", stream(&lines));
+    let found = failure(&bench, "3");
+    assert_eq!((&found["op"], &found["is_of_launch"]), (&json!("ttnn.add"), &json!(true)));
+    let shown = bench.run(["oom", "--failure", "3", "run.jsonl"]).stdout;
+    assert!(shown.contains("\nlaunched by ttnn.add at model.py:31\n"), "{shown}");
+    assert_eq!(failure(&bench, "1")["is_of_launch"], false);
+}
+
 /// The same in tests: these events belong to these.
 fn in_tests(tests: &[(u64, &str)]) -> String {
     let mut events = events();

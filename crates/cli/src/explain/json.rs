@@ -29,6 +29,7 @@ pub fn of(refused: &Refused) -> Value {
         "failure": found.failure.name(),
         "is_derived": found.is_derived,
         "message": found.failure.message().map(message::sentence),
+        "is_of_launch": explanation.is_of_launch,
         "mesh_id": mesh_id(explanation.place()),
         "chips": snapshot.chips_in_order(explanation.place()),
         "launch_before": explanation.last_launch.map(launch_before),

@@ -48,7 +48,8 @@ impl Page<'_> {
     fn print(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "{}", paint(Tone::Head, &self.title()))?;
         if let Some(words) = self.explanation.origin.words() {
-            writeln!(out, "asked for by {words}")?;
+            let did = if self.explanation.is_of_launch { "launched" } else { "asked for" };
+            writeln!(out, "{did} by {words}")?;
         }
         match &self.explanation.what {
             What::Allocation(allocation) => self.allocation(allocation, out),
