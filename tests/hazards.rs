@@ -8,7 +8,7 @@ mod support;
 use long::{Long, recover};
 use std::collections::HashMap;
 use support::{Bench, Capture, Outcome, find, library, program, skip};
-use tt_memtrace_wire::Ending;
+use tt_memtrace_wire::{Ending, Event};
 
 #[test]
 fn a_jump_out_of_the_start_of_the_recording_costs_its_own_thread_alone() {
@@ -44,6 +44,20 @@ fn jumps_out_of_calls_at_random_leave_every_other_call_recorded_or_counted() {
     // The bench would hold each of the many lines against the schema.
     std::fs::remove_file(&path).unwrap();
     outcome.forget_spool();
+}
+
+#[test]
+fn a_cancellation_waits_until_a_call_is_over() {
+    for words in [&["first"][..], &[]] {
+        let bench = Bench::new();
+        bench.program("cancels.c").args(words).run().quiet();
+        let capture = bench.capture();
+        let expected: Vec<u64> = (words.len() as u64..=4).map(|i| 64 * (i + 1)).collect();
+        assert_eq!((capture.allocated(), capture.lost()), (expected, (0, 0)));
+        // None was cut short.
+        let n_freed = capture.events().filter(|(_, event)| matches!(event, Event::Dealloc(_))).count();
+        assert_eq!((n_freed, capture.marks().len()), (4, 4));
+    }
 }
 
 /// Each thread's addresses count on, and none comes twice; a jump may have taken one out.

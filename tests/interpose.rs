@@ -120,6 +120,20 @@ fn exceptions_of_a_program_without_the_runtime_are_as_before() {
 }
 
 #[test]
+fn a_thread_that_ends_inside_a_request_was_not_refused() {
+    let bench = Bench::new();
+    let library = bench.path("libtt_metal.so");
+    let flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-DREFUSES", "-DACCESSORS"];
+    compile("c++", &flags, &project("tests/c/fake_runtime.cpp"), &library).unwrap();
+    let words = [library.as_os_str(), "end_in_requests".as_ref()];
+    let outcome = bench.program("asks_for_too_much.c").args(words).run().quiet();
+    assert_eq!(outcome.stdout, "4\n");
+    // What the last one asked for while it ended.
+    let capture = bench.capture();
+    assert_eq!(capture.events().map(|(_, event)| event.kind()).collect::<Vec<_>>(), ["failure"]);
+}
+
+#[test]
 fn a_patched_runtime_has_no_refusals_in_its_capture() {
     let bench = Bench::new();
     let library = bench.path("libtt_metal.so");

@@ -11,10 +11,10 @@ use super::devices::{self, Device};
 use super::fields::{Buffer, Readers};
 use super::programs;
 use super::real::{Real, real};
-use super::symbols::interposed;
+use super::symbols::{asked, interposed};
 use crate::thread::seen;
 use crate::{guard, pipeline};
-use std::ffi::c_void;
+use std::ffi::{c_int, c_void};
 use tt_memtrace_wire::{BufferLayout, Clash, Event, Failure, Place, Request};
 
 /// So much of a message is kept. What it says is in the first quarter.
@@ -64,7 +64,9 @@ pub fn watch<R>(call: impl FnOnce() -> R, refused: impl Fn()) -> R {
         #[cold]
         fn drop(&mut self) {
             seen().n_watched.update(|n| n.wrapping_sub(1));
-            (self.0)();
+            if is_thrown() {
+                (self.0)();
+            }
         }
     }
     if let Some(message) = Message::here() {
@@ -102,6 +104,15 @@ unsafe extern "C-unwind" fn runtime_error(error: *mut c_void, text: *const Text)
     // SAFETY: a string has so many bytes there.
     let text = unsafe { std::slice::from_raw_parts(text.data, text.length) };
     guard::enter(|| Message::keep(text));
+}
+
+/// Whether it is an exception that passes. A thread that is cancelled, or calls `pthread_exit`, unwinds its stack as
+/// well, and C++ does not count that. (It does count an exception in whose clean-up the thread ends.)
+#[cold]
+fn is_thrown() -> bool {
+    static UNCAUGHT: Real<unsafe extern "C" fn() -> c_int> = real!(asked::UNCAUGHT_EXCEPTIONS as _);
+    // SAFETY: may be called at any time, on any thread.
+    UNCAUGHT.get().is_none_or(|uncaught| unsafe { uncaught() } > 0)
 }
 
 /// Records that an allocator refused a buffer.

@@ -70,4 +70,7 @@ pub mod asked {
     pub const DEVICE_TYPE_INFO: &CStr = c"_ZTIN2tt8tt_metal6DeviceE";
 
     pub const PROGRAM_ID: &CStr = c"_ZNK2tt8tt_metal6detail11ProgramImpl6get_idEv";
+
+    /// `std::uncaught_exceptions()`, of the C++ library that the runtime uses.
+    pub const UNCAUGHT_EXCEPTIONS: &CStr = c"_ZSt19uncaught_exceptionsv";
 }

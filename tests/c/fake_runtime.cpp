@@ -8,12 +8,13 @@
 //   -DPATCHED      every event is reported through the C interface, too
 //   -DMARKED       the marker that says so
 //   -DNO_BANKS     the allocator has no bank, so no bytes in each: whoever asks divides by zero
-//   -DREFUSES      buffers of any size make sense
+//   -DREFUSES      buffers of any size make sense; some requests end the thread that makes them
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <pthread.h>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -121,6 +122,7 @@ struct ProgramImpl {
 };
 void ProgramImpl::validate_circular_buffer_region(const IDevice* device) {
   if (device->id() == 3) throw std::logic_error("circular buffers clash");
+  pthread_testcancel();
 }
 void ProgramImpl::validate_dataflow_buffer_region(const IDevice* device) {
   if (device->id() == 3) throw 17;
@@ -237,6 +239,7 @@ std::uint32_t AllocatorImpl::get_num_banks(const BufferType&) const { return 8; 
 #endif
 std::uint64_t AllocatorImpl::get_bank_size(const BufferType&) const { return 8192; }
 std::uint64_t AllocatorImpl::allocate_buffer(Buffer* buffer) {
+  if (buffer->bytes == 16 * 2048) pthread_exit(nullptr);
   if (buffer->bytes > 8192) {
     errno = ENOMEM;
     try {
@@ -314,6 +317,53 @@ extern "C" __attribute__((visibility("default"))) void ask_for_too_much() {
   } catch (int error) {
     std::printf("%d\n", error);
   }
+}
+
+// Threads that end inside of requests, by pthread_exit and by a cancellation; one while an exception is being handled,
+// and one whose destructor asks for too much while the thread ends. Prints how many ended so.
+extern "C" __attribute__((visibility("default"))) void end_in_requests() {
+  using namespace tt::tt_metal;
+  static distributed::MeshDevice mesh;
+  static Device device;
+  static AllocatorImpl allocator;
+  static std::uint64_t (AllocatorImpl::*volatile allocate)(Buffer*) = &AllocatorImpl::allocate_buffer;
+  static void (detail::ProgramImpl::*volatile circular)(const IDevice*) =
+      &detail::ProgramImpl::validate_circular_buffer_region;
+  static Buffer ends{{}, &mesh, 16 * 2048, 0, 0};
+  static Buffer too_large{{}, &mesh, 8 * 2048, 0, 0};
+  static detail::ProgramImpl program;
+  void* (*ways[])(void*) = {
+      [](void*) -> void* { return (allocator.*allocate)(&ends), nullptr; },
+      [](void*) -> void* { return pthread_cancel(pthread_self()), (program.*circular)(&mesh), nullptr; },
+      [](void*) -> void* {
+        try {
+          throw 5;
+        } catch (int) {
+          (allocator.*allocate)(&ends);
+        }
+        return nullptr;
+      },
+      [](void*) -> void* {
+        struct Asks {
+          ~Asks() {
+            try {
+              (allocator.*allocate)(&too_large);
+            } catch (const std::runtime_error&) {
+            }
+          }
+        } asks;
+        return (allocator.*allocate)(&ends), nullptr;
+      },
+  };
+  int n_ended = 0;
+  for (auto way : ways) {
+    pthread_t thread;
+    void* result = &n_ended;
+    pthread_create(&thread, nullptr, way, nullptr);
+    pthread_join(thread, &result);
+    n_ended += result != &n_ended;
+  }
+  std::printf("%d\n", n_ended);
 }
 
 // Makes a buffer and ends it, and returns how many calls the runtime itself has seen.
