@@ -6,13 +6,17 @@ mod support;
 
 use serde_json::Value;
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::{Bench, Capture, find, program, project, skip};
+use support::{Bench, Capture, Run, find, program, project, skip};
 use tt_memtrace_wire::{Context, Event, Frame, Line};
 
 /// The versions whose frames can be read.
 const VERSIONS: [&str; 2] = ["3.10", "3.12"];
+
+/// What pip installs where it is not there yet.
+const GREENLET: &str = "greenlet==3.5.6";
 
 #[test]
 fn every_way_to_a_line_is_told_as_python_tells_it() {
@@ -39,6 +43,22 @@ fn an_operation_is_the_one_that_the_programs_own_line_called() {
 fn a_function_of_the_runtime_that_is_no_frame_is_named_by_its_call() {
     in_each_python(|python| {
         assert_eq!(tells_the_same(python, "functions.py"), 60 * 9 + 1);
+    });
+}
+
+#[test]
+fn generators_coroutines_and_frames_that_are_traced_are_where_python_says_they_are() {
+    in_each_python(|python| {
+        assert!(tells_the_same(python, "flows.py") > 140);
+    });
+}
+
+#[test]
+fn greenlets_that_switch_between_allocations_each_have_their_own_lines() {
+    in_each_python(|python| {
+        let Some(folder) = greenlet_for(python) else { return skip("greenlet") };
+        let told = tells_the_same_with(python, "greenlets.py", |run| run.env("PYTHONPATH", folder));
+        assert_eq!(told, 1020);
     });
 }
 
@@ -141,11 +161,37 @@ fn library_of(python: &PathBuf) -> Option<PathBuf> {
     (path.to_string_lossy().ends_with(".so") && path.exists()).then_some(path)
 }
 
+/// The folder that has the package for this Python; installed once.
+fn greenlet_for(python: &PathBuf) -> Option<PathBuf> {
+    let mut hash = DefaultHasher::new();
+    (python, GREENLET).hash(&mut hash);
+    let folders = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let folder = folders.join(format!("greenlet/{:016x}", hash.finish()));
+    if !folder.exists() {
+        let parent = folder.parent().unwrap();
+        std::fs::create_dir_all(parent).unwrap();
+        // Other tests may be at it as well: the first one's result stays.
+        let ours = tempfile::tempdir_in(parent).unwrap();
+        let mut pip = Command::new(python);
+        pip.args(["-m", "pip", "--disable-pip-version-check", "install", "-q", "--no-deps", "--target"]);
+        let output = pip.arg(ours.path()).arg(GREENLET).env_remove("LD_PRELOAD").output().unwrap();
+        if !output.status.success() {
+            return None;
+        }
+        let _ = std::fs::rename(ours.keep(), &folder);
+    }
+    Some(folder)
+}
+
 /// Runs a program of `tests/python` and compares each of its events. Gives how many there were.
 fn tells_the_same(python: &PathBuf, script: &str) -> usize {
+    tells_the_same_with(python, script, |run| run)
+}
+
+fn tells_the_same_with(python: &PathBuf, script: &str, set: impl FnOnce(Run) -> Run) -> usize {
     let bench = Bench::new();
     let run = bench.command(python).env("TT_MEMTRACE_STACKS", "python").env("PYTHONDONTWRITEBYTECODE", "1");
-    let outcome = run.env("PYTHONUTF8", "1").args([project("tests/python").join(script)]).run();
+    let outcome = set(run.env("PYTHONUTF8", "1")).args([project("tests/python").join(script)]).run();
     assert!(outcome.status.success(), "{}", outcome.stderr);
     assert_eq!(outcome.stderr, "");
     let capture = bench.capture();

@@ -13,6 +13,9 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 /// Frames further out are left away.
 pub const MOST_FRAMES: usize = 32;
 
+/// A frame in 3.10 whose first instruction is still to come: what traces calls is told of it before.
+pub const NOT_BEGUN: u32 = u32::MAX;
+
 /// The codes of `FastOperation.__call__` and `Operation.__call__`, once they were seen: `self` is the operation.
 static OPERATIONS: [AtomicPtr<u8>; 2] = [const { AtomicPtr::new(ptr::null_mut()) }; 2];
 
@@ -20,7 +23,7 @@ static OPERATIONS: [AtomicPtr<u8>; 2] = [const { AtomicPtr::new(ptr::null_mut())
 #[derive(Clone, Copy)]
 pub struct Frame {
     pub code: Object,
-    /// The instruction, in bytes from the first.
+    /// The instruction, in bytes from the first, or [`NOT_BEGUN`].
     pub at: u32,
     /// If it is the call of an operation: the text with its name.
     pub operation: Object,
@@ -129,8 +132,11 @@ unsafe fn position(layout: &Layout, frame: Object) -> (Object, Option<u32>) {
     // SAFETY: the caller gives a frame.
     let code = unsafe { read::<Object>(frame, layout.frame_code) };
     let at = match layout.instruction {
-        // SAFETY: as above.
-        Instruction::Number { at } => u32::try_from(unsafe { read::<i32>(frame, at) }).ok().map(|at| 2 * at),
+        Instruction::Number { at } => {
+            // SAFETY: as above.
+            let number = unsafe { read::<i32>(frame, at) };
+            Some(u32::try_from(number).map_or(NOT_BEGUN, |number| 2 * number))
+        }
         Instruction::Pointer { at, code_start, owner, owned_by_c } => {
             // SAFETY: as above.
             if unsafe { read::<u8>(frame, owner) } == owned_by_c {

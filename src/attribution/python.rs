@@ -204,13 +204,13 @@ impl Python {
         unsafe { (self.thread_state)() }
     }
 
-    /// The line of an instruction of a code object; 0 if it has none.
+    /// The line of an instruction of a code object; 0 if it has none. Before the first one, that of its definition.
     ///
     /// # Safety
     /// `code` is a code object that the calling thread keeps alive.
     pub unsafe fn line(&self, code: Object, at: u32) -> u32 {
         // SAFETY: the caller's contract.
-        let line = unsafe { (self.line)(code, c_int::try_from(at).unwrap_or(0)) };
+        let line = unsafe { (self.line)(code, c_int::try_from(at).unwrap_or(-1)) };
         u32::try_from(line).unwrap_or(0)
     }
 }
