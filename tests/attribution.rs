@@ -54,6 +54,26 @@ fn generators_coroutines_and_frames_that_are_traced_are_where_python_says_they_a
 }
 
 #[test]
+fn interpreters_within_the_process_tell_their_lines_or_the_line_that_runs_them() {
+    in_each_python(|python| {
+        assert_eq!(tells_the_same(python, "interpreters.py"), 2 * (3 * 8 + 3) + 1);
+    });
+}
+
+#[test]
+fn what_python_frees_while_it_ends_is_freed() {
+    in_each_python(|python| {
+        let bench = Bench::new();
+        let run =
+            bench.command(python).env("TT_MEMTRACE_STACKS", "python").env("PYTHONDONTWRITEBYTECODE", "1");
+        run.args([project("tests/python/teardown.py")]).run().quiet();
+        let capture = bench.capture();
+        let count = |kind| capture.events().filter(|(_, event): &(_, &Event)| event.kind() == kind).count();
+        assert_eq!((count("alloc"), count("dealloc"), capture.lost()), (4, 4, (0, 0)));
+    });
+}
+
+#[test]
 fn greenlets_that_switch_between_allocations_each_have_their_own_lines() {
     in_each_python(|python| {
         let Some(folder) = greenlet_for(python) else { return skip("greenlet") };

@@ -60,6 +60,24 @@ fn a_cancellation_waits_until_a_call_is_over() {
     }
 }
 
+#[test]
+fn while_a_debugger_holds_a_thread_inside_a_call_others_record() {
+    for way in ["each", "detach"] {
+        let bench = Bench::new();
+        let outcome = bench.program("stopped.c").args([way]).run();
+        if outcome.status.code() == Some(77) {
+            return skip("right to trace a child");
+        }
+        let outcome = outcome.quiet();
+        assert!(outcome.number("steps") >= 60, "{outcome:#?}");
+        let capture = bench.capture();
+        assert_eq!(capture.lost(), (0, 0));
+        let mut allocated = capture.allocated();
+        allocated.retain(|address| address >> 40 > 0);
+        assert_eq!(allocated, [1 << 40, 2 << 40]);
+    }
+}
+
 /// Each thread's addresses count on, and none comes twice; a jump may have taken one out.
 fn no_doubles(allocated: &[u64]) {
     let mut next = HashMap::new();
