@@ -139,3 +139,90 @@ fn a_summary_by_operation_or_line_has_what_each_allocated_held_and_left() {
         ]
     );
 }
+
+/// Programs of four kinds: laid out by who launched it, laid out by a thread of the runtime, not launched yet, and
+/// launched by a thread that runs no Python but within a test.
+fn programs(stacks: &str) -> String {
+    let definitions = [
+        r#"{"kind":"context","ctx":3,"op":6,"stack":2,"test":null}"#,
+        r#"{"kind":"context","ctx":4,"op":null,"stack":null,"test":5}"#,
+        r#"{"kind":"cores","cores":1,"ranges":[[0,0,3,1]]}"#,
+        r#"{"kind":"allocator","allocator":5,"mesh_id":0,"bank_rounding_bytes":10,"banks":[{"type":"L1","n_banks":10,"bank_size_bytes":9000,"base_address":1000}]}"#,
+    ];
+    let cb = |n, program: u64, bytes: u64| {
+        let rest = format!(
+            ",\"chip\":0,\"program\":{program},\"cores\":1,\"address\":1000,\"size_bytes\":{bytes},\
+             \"globally_allocated\":false"
+        );
+        event("cb_alloc", n, &rest).replacen("\"tid\":1", "\"tid\":9", 1)
+    };
+    let run = |n, program: u64| event("program_run", n, &format!(",\"mesh_id\":0,\"program\":{program}"));
+    let mut lines: Vec<String> = [MESH].into_iter().chain(DEFINITIONS).map(str::to_owned).collect();
+    lines.extend(definitions.map(str::to_owned));
+    lines.extend([
+        within(cb(1, 1, 50), 3),
+        within(run(2, 1), 1),
+        within(cb(3, 2, 80), 4),
+        within(run(4, 2), 1),
+        cb(5, 3, 20),
+        within(cb(6, 4, 30), 4),
+        within(run(7, 4), 4),
+        // Again, from elsewhere.
+        within(run(8, 2), 3),
+        FOOTER.to_owned(),
+    ]);
+    let settings = format!(",\"settings\":{{\"stacks\":\"{stacks}\"}}");
+    capture(8, &settings, &lines.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn circular_buffers_that_the_runtime_laid_out_are_of_who_launched_their_program_first() {
+    let bench = Bench::new();
+    bench.write("m.jsonl", programs("python"));
+    let shown: Value =
+        serde_json::from_str(&bench.run(["summary", "--by", "op", "--json", "m.jsonl"]).stdout).unwrap();
+    let rows = shown["processes"][0]["origins"].as_array().unwrap().iter();
+    let rows = rows.map(|row| {
+        let [n, of_launch, bytes] = ["n_programs", "n_programs_of_launch", "circular_bytes"]
+            .map(|field| row[field].as_u64().unwrap());
+        (row["op"].as_str(), n, of_launch, bytes)
+    });
+    let rows: Vec<_> = rows.collect();
+    let expected = [(Some("ttnn.add"), 1, 1, 80), (Some("ttnn.zeros"), 1, 0, 50), (None, 2, 0, 30)];
+    assert_eq!(rows, expected);
+    let shown = bench.run(["summary", "--by", "line", "m.jsonl"]).stdout;
+    for words in [
+        "  80 B  model.py:12  Model.forward\n",
+        "circular: 1 program laid out by threads of the runtime: by who launched each first\n",
+        "circular: 1 program not known whose: neither laid out nor launched from Python\n",
+        "circular: 1 program not known whose: laid out by the runtime and never launched\n",
+    ] {
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
+    // Where nothing was recorded of anybody, that is the reason.
+    bench.write("none.jsonl", programs("none"));
+    let shown = bench.run(["summary", "--by", "op", "none.jsonl"]).stdout;
+    assert!(shown.contains("lines and operations were not recorded"), "{shown}");
+}
+
+#[test]
+fn the_programs_in_l1_have_the_operation_and_the_line_that_made_them_or_the_reason_why_not() {
+    let bench = Bench::new();
+    bench.write("m.jsonl", programs("python"));
+    let shown: Value =
+        serde_json::from_str(&bench.run(["l1", "--at", "8", "--json", "m.jsonl"]).stdout).unwrap();
+    let programs = shown["processes"][0]["chips"][0]["programs"].as_array().unwrap().iter();
+    let mut makers: Vec<_> = programs.map(|of| json!([of["program"], of["maker"], of["op"]])).collect();
+    makers.sort_by_key(|of| of[0].as_u64());
+    let expected = [
+        json!([1, "laid_out", "ttnn.zeros"]),
+        json!([2, "launched", "ttnn.add"]),
+        json!([3, "not_launched", null]),
+        json!([4, "unknown", null]),
+    ];
+    assert_eq!(makers, expected);
+    let shown = bench.run(["l1", "--at", "8", "m.jsonl"]).stdout;
+    for words in ["  ~ttnn.add   model.py:12\n", "not launched yet\n", "not from Python\n", "~ laid out by"] {
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
+}

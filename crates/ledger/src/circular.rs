@@ -5,6 +5,7 @@
 //! dataflow buffers, whose sizes the runtime does not tell (from ttnn 0.78). Nobody can tell which, so every
 //! footprint beside it is a lower bound.
 
+use crate::contexts::ContextId;
 use crate::tally::Moment;
 use rustc_hash::FxHashMap;
 use std::collections::{BTreeMap, VecDeque};
@@ -83,10 +84,41 @@ fn take_bytes(laid_bytes: &mut FxHashMap<Place, u64>, cb: &CbAlloc, place: Place
     }
 }
 
+/// Who made a program lay out its circular buffers. The runtime compiles some programs on threads of its own, which run
+/// no Python: then it is who launched the program first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Maker {
+    /// The thread that laid them out was doing that.
+    LaidOut(ContextId),
+    /// The thread that launched it first was doing that.
+    Launched(ContextId),
+    /// Nothing is known of either thread.
+    Unknown,
+    /// Nothing is known of the thread that laid them out, and it was not launched yet.
+    #[default]
+    NotLaunched,
+}
+
+impl Maker {
+    /// What was being done, as far as it is known.
+    pub fn context(self) -> Option<ContextId> {
+        match self {
+            Self::LaidOut(context) | Self::Launched(context) => Some(context),
+            Self::Unknown | Self::NotLaunched => None,
+        }
+    }
+
+    /// Whether it is the launch that is known, not the layout.
+    pub fn is_of_launch(self) -> bool {
+        matches!(self, Self::Launched(_))
+    }
+}
+
 /// A program that announced circular buffers, or was launched, and is not known to be gone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Program {
     pub(crate) laid: Vec<Laid>,
+    pub(crate) maker: Maker,
     /// The thread that announced them first.
     announced_by: Option<u32>,
     /// Where it was launched first, and by which thread.
@@ -149,12 +181,18 @@ impl CircularBuffers {
         self.cores.insert(cores.cores, cores.ranges.clone());
     }
 
-    pub(crate) fn open(&mut self, cb: &CbAlloc, stamp: Stamp) {
+    /// `context` is that of the thread, if that tells an operation or a line.
+    pub(crate) fn open(&mut self, cb: &CbAlloc, stamp: Stamp, context: Option<ContextId>) {
         self.note_footprint(cb, stamp.into());
         let bytes = self.laid_bytes.entry(cb.place).or_default();
         *bytes = bytes.saturating_add(own_bytes(cb));
         let program = self.programs.entry(cb.program).or_default();
         program.announced_by.get_or_insert(stamp.tid);
+        if let (Some(context), Maker::Launched(_) | Maker::Unknown | Maker::NotLaunched) =
+            (context, program.maker)
+        {
+            program.maker = Maker::LaidOut(context);
+        }
         let mut known = program.laid.iter_mut().take(MOST_COMPARED);
         match known.find(|laid| laid.is_free_for(cb)) {
             Some(laid) => laid.places.push(cb.place),
@@ -200,7 +238,8 @@ impl CircularBuffers {
         n_ended
     }
 
-    pub(crate) fn launch(&mut self, program: u64, place: Place, stamp: Stamp) {
+    /// `context` as in [`Self::open`].
+    pub(crate) fn launch(&mut self, program: u64, place: Place, stamp: Stamp, context: Option<ContextId>) {
         let launches = self.launches.entry(place).or_default();
         (launches.last, launches.at) = (program, stamp.into());
         let known = self.programs.entry(Some(program)).or_default();
@@ -208,6 +247,9 @@ impl CircularBuffers {
             return;
         }
         known.launched = Some((place, stamp.tid));
+        if known.maker == Maker::NotLaunched {
+            known.maker = context.map_or(Maker::Unknown, Maker::Launched);
+        }
         if !known.is_unsized() {
             return;
         }
@@ -262,8 +304,8 @@ impl CircularBuffers {
         self.programs.iter().map(|(number, program)| (*number, program))
     }
 
-    pub(crate) fn program(&self, number: u64) -> Option<&Program> {
-        self.programs.get(&Some(number))
+    pub(crate) fn program(&self, number: Option<u64>) -> Option<&Program> {
+        self.programs.get(&number)
     }
 
     pub(crate) fn residents(&self) -> impl Iterator<Item = Resident> + use<'_> {

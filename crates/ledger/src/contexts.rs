@@ -98,6 +98,12 @@ impl Contexts {
         self.context_numbers.get(&number).copied().map(ContextId)
     }
 
+    /// That of a number, if it tells an operation or a stack: a thread that runs no Python has only the test.
+    pub(crate) fn telling(&self, number: u32) -> Option<ContextId> {
+        let tells = |id: &ContextId| self.get(*id).is_some_and(|of| of.op.or(of.stack).is_some());
+        self.find(number).filter(tells)
+    }
+
     pub(crate) fn define_text(&mut self, text: &Text) {
         if let Some(folder) = text.value.strip_suffix(CALLS_OPERATIONS) {
             self.runtime_folders.push(format!("{folder}/ttnn/").into());

@@ -225,7 +225,7 @@ impl<'a> Snapshot<'a> {
     /// Where a program was launched, and the highest end of its circular buffers there. None if it announced none that
     /// take memory of their own.
     pub fn program_end(&self, program: u64) -> Option<(Place, Address)> {
-        let program = self.ledger().circular.program(program)?;
+        let program = self.ledger().circular.program(Some(program))?;
         Some((program.place()?, program.laid.iter().filter_map(Laid::own_end).max()?))
     }
 

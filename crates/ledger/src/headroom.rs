@@ -209,7 +209,7 @@ impl Ledger {
     }
 
     pub(crate) fn lay_out(&mut self, stamp: Stamp, cb: &CbAlloc) -> Effect {
-        self.circular.open(cb, stamp);
+        self.circular.open(cb, stamp, self.contexts.telling(stamp.ctx));
         if let Some(end) = own_end(cb) {
             let chips = chips_of(&self.places, cb.place);
             if let (Place::Mesh(mesh_id), true) = (cb.place, chips.is_empty()) {

@@ -1,7 +1,7 @@
 //! The L1 of the chips at one moment: circular buffers from below, buffers from above, and the room between.
 
 use crate::buffer::Buffer;
-use crate::circular::{CircularBuffers, Laid, Launch};
+use crate::circular::{CircularBuffers, Laid, Launch, Maker};
 use crate::cores::{self, CoreMap, CoreSums};
 use crate::headroom::{Ceiling, Headroom, L1Bank, LeastHeadroom};
 use crate::ledger::Ledger;
@@ -75,6 +75,8 @@ pub struct L1Program<'a> {
     /// Whether it is one of several programs of a workload, which announce their circular buffers for chips on
     /// which they do not run.
     pub is_of_several: bool,
+    /// Who made it lay out its circular buffers.
+    pub maker: Maker,
     /// The highest end of its circular buffers; none if all lie inside L1 buffers.
     pub end: Option<Address>,
     /// Its circular buffers, from the lowest.
@@ -311,6 +313,7 @@ fn programs(
             program: number,
             is_running: running.is_some_and(|launch| Some(launch.program) == number),
             is_of_several: program.is_of_several(),
+            maker: program.maker,
             end: laid.iter().filter_map(|laid| laid.own_end()).max(),
             circular_buffers,
         });

@@ -215,7 +215,7 @@ impl Ledger {
             Event::CbAlloc(cb) => self.lay_out(stamp, cb),
             Event::CbDealloc(dealloc) => self.release_circular(dealloc),
             Event::ProgramRun { program, place } => {
-                self.circular.launch(*program, *place, stamp);
+                self.circular.launch(*program, *place, stamp, self.contexts.telling(stamp.ctx));
                 let place = self.places.find_or_add(*place);
                 self.places.places[place].is_used = true;
                 Effect::Nothing

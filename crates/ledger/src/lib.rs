@@ -45,7 +45,7 @@ mod views;
 
 pub use anomaly::{Anomalies, Anomaly, Cause, What};
 pub use buffer::{Buffer, Ended, Ending};
-pub use circular::{CircularFootprint, Launch, Resident};
+pub use circular::{CircularFootprint, Launch, Maker, Resident};
 pub use class::Class;
 pub use contexts::{CallSite, ContextId, Contexts};
 pub use earlier::{LeftBehind, LeftByTests};

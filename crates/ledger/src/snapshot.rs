@@ -1,7 +1,7 @@
 //! A read-only view of a ledger for display: what is live, and every total, in a fixed order.
 
 use crate::buffer::Buffer;
-use crate::circular::{CircularFootprint, Resident};
+use crate::circular::{CircularFootprint, Maker, Resident};
 use crate::contexts::Contexts;
 use crate::headroom::LeastHeadroom;
 use crate::l1::{self, L1Map};
@@ -165,6 +165,11 @@ impl<'a> Snapshot<'a> {
     /// How far up circular buffers reached, by chip. Lower bounds: some programs announce no sizes.
     pub fn circular_footprints(&self) -> BTreeMap<u32, CircularFootprint> {
         self.ledger.circular.footprints(|place| self.chips_of(place))
+    }
+
+    /// Who made a program lay out its circular buffers. None if it neither announced any nor was launched.
+    pub fn maker(&self, program: Option<u64>) -> Option<Maker> {
+        Some(self.ledger.circular.program(program)?.maker)
     }
 
     /// The circular buffers that were laid out and not released.

@@ -58,6 +58,7 @@ fn request(units: u64) -> Request {
         page_size_bytes: 1,
         per_bank_bytes: Some(units * UNIT - 3),
         n_cores: None,
+        message: None,
     }
 }
 

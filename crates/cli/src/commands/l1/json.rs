@@ -3,9 +3,10 @@
 use super::{Moment, Shown, shown};
 use crate::explain;
 use crate::json::{int, moment, optional, process as common, with};
+use crate::origin::Origin;
 use serde_json::{Value, json};
 use tt_memtrace_ledger::{
-    Basis, Buffer, CoreGroup, Headroom, L1Buffer, L1Program, LaidOut, Residence, Snapshot,
+    Basis, Buffer, CoreGroup, Headroom, L1Buffer, L1Program, LaidOut, Maker, Residence, Snapshot,
 };
 use tt_memtrace_wire::{Header, Range};
 
@@ -44,7 +45,7 @@ fn map(shown: &Shown<'_>, snapshot: Snapshot<'_>, header: &Header) -> Value {
         "resident_elsewhere_bytes": int(map.resident_elsewhere_bytes),
         "is_residence_known": map.is_residence_known,
         "cores": map.cores.iter().map(|group| core_group(group, shown)).collect::<Vec<_>>(),
-        "programs": map.programs.iter().map(program).collect::<Vec<_>>(),
+        "programs": map.programs.iter().map(|of| program(of, snapshot)).collect::<Vec<_>>(),
         "unsized_programs": {
             "n": int(unsized_programs.count()),
             "programs": unsized_programs.programs.iter().map(|number| int(*number)).collect::<Vec<_>>(),
@@ -90,7 +91,7 @@ fn core_group(group: &CoreGroup, shown: &Shown<'_>) -> Value {
     })
 }
 
-fn program(program: &L1Program<'_>) -> Value {
+fn program(program: &L1Program<'_>, snapshot: Snapshot<'_>) -> Value {
     let circular_buffer = |cb: &LaidOut<'_>| {
         json!({
             "cores": cb.ranges.map(ranges),
@@ -99,13 +100,21 @@ fn program(program: &L1Program<'_>) -> Value {
             "globally_allocated": cb.globally_allocated,
         })
     };
-    json!({
+    let maker = match program.maker {
+        Maker::LaidOut(_) => "laid_out",
+        Maker::Launched(_) => "launched",
+        Maker::Unknown => "unknown",
+        Maker::NotLaunched => "not_launched",
+    };
+    let fields = json!({
         "program": optional(program.program),
         "is_running": program.is_running,
         "is_of_several": program.is_of_several,
+        "maker": maker,
         "end": optional(program.end),
         "circular_buffers": program.circular_buffers.iter().map(circular_buffer).collect::<Vec<_>>(),
-    })
+    });
+    with(fields, Origin::of(snapshot.contexts(), program.maker.context()).json())
 }
 
 fn buffer(buffer: &Buffer, snapshot: Snapshot<'_>, header: &Header) -> Value {

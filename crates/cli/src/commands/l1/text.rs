@@ -4,10 +4,13 @@ use super::{Moment, Shown, shown};
 use crate::args::L1 as Args;
 use crate::explain::{self, text::Extent};
 use crate::look::{Tone, paint};
+use crate::origin::{self, Origin};
 use crate::render;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use tt_memtrace_ledger::{Basis, Buffer, CoreGroup, Headroom, L1Buffer, L1Program, Residence, Unsized};
+use tt_memtrace_ledger::{
+    Basis, Buffer, Contexts, CoreGroup, Headroom, L1Buffer, L1Program, Maker, Residence, Unsized,
+};
 use tt_memtrace_wire::{Header, Range};
 
 /// A larger grid is no chip's, and no screen's.
@@ -35,7 +38,8 @@ pub fn print(moment: &Moment, args: &Args, out: &mut dyn Write) -> anyhow::Resul
         writeln!(out, "no chip's L1 was in use")?;
     }
     for shown in &maps {
-        let page = Page { shown, header: &replay.header, n_largest: args.num_largest };
+        let contexts = replay.ledger.contexts();
+        let page = Page { shown, contexts, header: &replay.header, n_largest: args.num_largest };
         writeln!(out)?;
         page.print(out)?;
     }
@@ -45,6 +49,7 @@ pub fn print(moment: &Moment, args: &Args, out: &mut dyn Write) -> anyhow::Resul
 
 struct Page<'a> {
     shown: &'a Shown<'a>,
+    contexts: &'a Contexts,
     header: &'a Header,
     n_largest: usize,
 }
@@ -160,12 +165,15 @@ impl Page<'_> {
         }
         let n_shown = self.n_shown(programs.len());
         writeln!(out)?;
-        let heads = ["program", "state", ">circular", ">bytes", ">up to", ">room", "on cores"];
-        render::table(
-            out,
-            &heads,
-            programs[..n_shown].iter().map(|program| self.program_row(program)).collect(),
-        )?;
+        let mut heads = vec!["program", "state", ">circular", ">bytes", ">up to", ">room", "on cores"];
+        let has_makers = programs.iter().any(|program| program.maker.context().is_some());
+        heads.extend(has_makers.then_some(origin::HEADS).into_iter().flatten());
+        let row = |program: &L1Program<'_>| {
+            let mut row = self.program_row(program);
+            row.extend(has_makers.then(|| self.maker(program.maker)).into_iter().flatten());
+            row
+        };
+        render::table(out, &heads, programs[..n_shown].iter().map(row).collect())?;
         more(programs.len() - n_shown, "program", out)?;
         if programs.iter().any(|program| program.is_of_several) {
             writeln!(
@@ -173,7 +181,24 @@ impl Page<'_> {
                 "* one of several programs of a workload: announced for every chip, it runs on some of them"
             )?;
         }
+        if programs.iter().any(|program| program.maker.is_of_launch()) {
+            writeln!(
+                out,
+                "~ laid out by a thread of the runtime: op and line are those of the first launch"
+            )?;
+        }
         Ok(())
+    }
+
+    /// The operation and the line, or why they are not known.
+    fn maker(&self, maker: Maker) -> [String; 2] {
+        let [op, line] = Origin::of(self.contexts, maker.context()).cells();
+        match maker {
+            Maker::LaidOut(_) => [op, line],
+            Maker::Launched(_) => [format!("~{op}"), line],
+            Maker::Unknown => ["-".into(), "not from Python".into()],
+            Maker::NotLaunched => ["-".into(), "not launched yet".into()],
+        }
     }
 
     fn program_row(&self, program: &L1Program<'_>) -> Vec<String> {

@@ -1,4 +1,7 @@
-//! The table by operation or by line: what each allocated, held when most was held, and left.
+//! The table by operation or by line: what each allocated, held when most was held, and left; and how far up the circular
+//! buffers of its programs reach.
+
+mod circular;
 
 use crate::args::By;
 use crate::commands::snapshot;
@@ -9,6 +12,7 @@ use crate::origin::{self, Origin};
 use crate::replay::Replay;
 use crate::report::Report;
 use crate::{json, render, replay};
+use circular::Programs;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -32,12 +36,16 @@ struct Row {
     peak_bytes: u64,
     n_left: u64,
     left_bytes: u64,
+    n_programs: u64,
+    n_of_launch: u64,
+    circular_bytes: u64,
 }
 
 /// A capture by operation or by line.
 struct Origins {
     replay: Replay,
     rows: BTreeMap<Key, Row>,
+    programs: Programs,
     by: By,
 }
 
@@ -55,7 +63,7 @@ pub fn run(report: Report<'_>, by: By, is_verbose: bool, out: &mut dyn Write) ->
 
 impl Origins {
     fn read(path: &Path, selection: &Selection, by: By) -> anyhow::Result<Self> {
-        let mut rows: BTreeMap<Key, Row> = BTreeMap::new();
+        let (mut rows, mut programs): (BTreeMap<Key, Row>, _) = (BTreeMap::new(), Programs::default());
         let key_of = |contexts: &Contexts, buffer: &Buffer| key(by, &Origin::of_buffer(contexts, buffer));
         let mut replay = replay::selected(path, selection, &mut |_, line, effect, ledger| {
             if let Line::Event(stamp, event @ Event::Alloc(alloc)) = line
@@ -68,6 +76,10 @@ impl Origins {
                 row.n_allocations += 1;
                 row.allocated_bytes = row.allocated_bytes.saturating_add(alloc.size_bytes);
             }
+            if let Line::Event(stamp, event) = line {
+                let is_kept = || selection.keeps(*stamp, event, effect, ledger.snapshot());
+                programs.see(event, is_kept, ledger.snapshot());
+            }
             Ok(ControlFlow::Continue(()))
         })?;
         replay.conclude();
@@ -75,6 +87,13 @@ impl Origins {
             let row = rows.entry(key_of(replay.ledger.contexts(), survivor.buffer)).or_default();
             row.n_left += 1;
             row.left_bytes = row.left_bytes.saturating_add(survivor.buffer.alloc.size_bytes);
+        }
+        for program in programs.all() {
+            let contexts = replay.ledger.contexts();
+            let row = rows.entry(key(by, &Origin::of(contexts, program.maker.context()))).or_default();
+            row.n_programs += 1;
+            row.n_of_launch += u64::from(program.maker.is_of_launch());
+            row.circular_bytes = row.circular_bytes.max(program.bytes());
         }
         let peak = snapshot::replay_to(path, Some(&Instant::Peak), selection)?;
         let live = peak.ledger.snapshot();
@@ -85,13 +104,15 @@ impl Origins {
                 row.peak_bytes = row.peak_bytes.saturating_add(buffer.alloc.size_bytes);
             }
         }
-        Ok(Self { replay, rows, by })
+        Ok(Self { replay, rows, programs, by })
     }
 
     /// Those that held most first.
     fn sorted(&self) -> Vec<(&Key, &Row)> {
         let mut rows: Vec<_> = self.rows.iter().collect();
-        rows.sort_by_key(|(key, row)| (std::cmp::Reverse((row.peak_bytes, row.allocated_bytes)), *key));
+        rows.sort_by_key(|(key, row)| {
+            (std::cmp::Reverse((row.peak_bytes, row.allocated_bytes, row.circular_bytes)), *key)
+        });
         rows
     }
 
@@ -101,6 +122,7 @@ impl Origins {
             writeln!(out, "{note}")?;
         }
         writeln!(out)?;
+        let has_programs = self.programs.all().next().is_some();
         let cells = |(key, row): (&Key, &Row)| {
             let (name, line, function) = key;
             let name = match (self.by, name.as_str()) {
@@ -108,21 +130,31 @@ impl Origins {
                 (By::Line, file) => format!("{}  {function}", origin::short_of(file, *line)),
                 (_, op) => op.to_owned(),
             };
-            vec![
+            let mut cells = vec![
                 render::bytes(row.peak_bytes),
                 render::count(row.n_at_peak, ""),
                 render::count(row.n_allocations, ""),
                 render::bytes(row.allocated_bytes),
                 render::bytes(row.left_bytes),
-                name,
-            ]
+            ];
+            if has_programs {
+                let reach = if row.n_programs == 0 { "-".into() } else { render::bytes(row.circular_bytes) };
+                cells.push(reach);
+            }
+            cells.push(name);
+            cells
         };
-        let heads = [">at peak", ">buffers", ">allocs", ">in all", ">left", "by"];
+        let mut heads = vec![">at peak", ">buffers", ">allocs", ">in all", ">left"];
+        heads.extend(has_programs.then_some(">circular"));
+        heads.push("by");
         if self.rows.is_empty() {
             let nothing = render::nothing_shown(&self.replay);
             writeln!(out, "{}", nothing.unwrap_or_else(|| "no buffer was allocated".into()))?;
         } else {
             render::table(out, &heads, self.sorted().into_iter().map(cells).collect())?;
+        }
+        for note in self.programs.notes(&self.replay.header) {
+            writeln!(out, "{note}")?;
         }
         writeln!(out)?;
         Ok(())
@@ -144,6 +176,9 @@ impl Origins {
                 "allocated_bytes": json::int(row.allocated_bytes),
                 "n_left": json::int(row.n_left),
                 "left_bytes": json::int(row.left_bytes),
+                "n_programs": json::int(row.n_programs),
+                "n_programs_of_launch": json::int(row.n_of_launch),
+                "circular_bytes": json::int(row.circular_bytes),
             })
         };
         let rows: Vec<Value> = self.sorted().into_iter().map(row).collect();
