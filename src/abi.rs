@@ -464,7 +464,8 @@ fn offer(event: Event) {
     });
 }
 
-/// Records a named event without a copy of its name: signal handlers must not allocate memory.
+/// Records a named event without a copy of its name: signal handlers must not allocate memory. For the same reason it
+/// has no context: the line of a mark is nearly always a new one, and to define it takes memory and a lock.
 #[inline(never)]
 fn offer_text(kind: Kind, name: &[u8], arguments: Option<&[u8]>) {
     guard::enter(|| {

@@ -59,10 +59,18 @@ def check_names(name, failure, in_the_way):
     assert {of["where"]["file"] for of in [failure, *in_the_way]} == {str(GALLERY / f"{name}.py")}
 
 
-def runs(name, cwd, board, n_to_free):
-    result = tracked(name, cwd, board, n_to_free, output=f"freed-{n_to_free}")
+def still_short(name, cwd, board, n_to_free):
+    """By how much the same step is refused where so many blocks were freed before; 0 if it runs."""
+    output = f"freed-{n_to_free}"
+    result = tracked(name, cwd, board, n_to_free, output=output)
     assert result.returncode in (0, 1), result.stderr
-    return result.returncode == 0
+    if result.returncode == 0:
+        return 0
+    (process,) = report("oom", cwd / output)["processes"]
+    op, asks, _ = CASES[name]
+    failure = process["failure"]
+    assert (failure["op"], failure["where"]["line"]) == (op, last_line(name, asks))
+    return (failure["allocation"] or failure["clash"])["short_bytes"]
 
 
 def blocks(short_bytes, block_bytes):
@@ -85,8 +93,8 @@ def test_a_refused_allocation_fits_without_as_many_blocks_as_it_is_short(tmp_pat
     check_names(name, failure, allocation["least"]["buffers"])
     n = blocks(allocation["short_bytes"], 2048)
     assert n > 1 and len(allocation["least"]["buffers"]) == n
-    assert runs(name, tmp_path, board, n)
-    assert not runs(name, tmp_path, board, n - 1)
+    assert still_short(name, tmp_path, board, n) == 0
+    assert still_short(name, tmp_path, board, n - 1) == allocation["short_bytes"] - (n - 1) * 2048 > 0
 
 
 def region(text):
@@ -110,8 +118,8 @@ def test_a_clash_is_gone_without_as_many_blocks_as_it_is_short(tmp_path, name, b
     assert (clash["region_end"], clash["short_bytes"], len(clash["blocking"])) == (end, end - lowest, n)
     assert f"({end - lowest} B)" in result.stderr or f" {end - lowest} B, on each core" in result.stderr
     assert failure["message"] in result.stderr + result.stdout and clash["cores"]
-    assert runs(name, tmp_path, board, n)
-    assert not runs(name, tmp_path, board, n - 1)
+    assert still_short(name, tmp_path, board, n) == 0
+    assert still_short(name, tmp_path, board, n - 1) == end - lowest - (n - 1) * block > 0
 
 
 @pytest.mark.parametrize("board", BOARDS)
