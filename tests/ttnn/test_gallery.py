@@ -103,6 +103,11 @@ def region(text):
     return tuple(map(int, found[-1]))
 
 
+def unnumbered(text):
+    """In ttnn 0.66 a mesh has a program for each chip. All are refused, and the caller is told of any one of them."""
+    return re.sub(r"program \d+", "program", text)
+
+
 @pytest.mark.parametrize("board", BOARDS)
 @pytest.mark.parametrize("name", CLASHES)
 def test_a_clash_is_gone_without_as_many_blocks_as_it_is_short(tmp_path, name, board):
@@ -117,7 +122,7 @@ def test_a_clash_is_gone_without_as_many_blocks_as_it_is_short(tmp_path, name, b
     assert (failure["failure"], clash["basis"]) == (f"{kind}_buffer_clash", "exact")
     assert (clash["region_end"], clash["short_bytes"], len(clash["blocking"])) == (end, end - lowest, n)
     assert f"({end - lowest} B)" in result.stderr or f" {end - lowest} B, on each core" in result.stderr
-    assert failure["message"] in result.stderr + result.stdout and clash["cores"]
+    assert unnumbered(failure["message"]) in unnumbered(result.stderr + result.stdout) and clash["cores"]
     assert still_short(name, tmp_path, board, n) == 0
     assert still_short(name, tmp_path, board, n - 1) == end - lowest - (n - 1) * block > 0
 
