@@ -257,7 +257,11 @@ fn end(ending: Ending) {
         return;
     }
     guard::enter(|| {
-        if let Some(pipeline) = pipeline::running() {
+        // If another thread is starting the recording, that is waited for: its capture would have no header, and
+        // nobody would know whose its spool is.
+        if state::get() != State::Idle
+            && let Some(pipeline) = pipeline::started()
+        {
             pipeline.finish(ending, EXIT_PATIENCE);
         }
     });

@@ -89,14 +89,11 @@ fn create_spool(process: &Process, capture: &Path, bytes: u64) -> io::Result<Spo
     let mut beside = capture.as_os_str().to_owned();
     beside.push(".spool");
     let beside = Some(PathBuf::from(beside)).filter(|_| !capture.as_os_str().is_empty());
-    let mut failure = None;
+    let (origin, mut failure) = (origin(process, capture), None);
     for bytes in [bytes, bytes.min(SMALL_SPOOL), bytes.min(SMALLEST_SPOOL)] {
         for place in [Some(&in_memory), beside.as_ref()].into_iter().flatten() {
-            match Spool::create(place.clone(), usize::try_from(bytes).unwrap_or(usize::MAX)) {
-                Ok(spool) => {
-                    origin(process, capture).store(|at, word| spool.store(at, word));
-                    return Ok(spool);
-                }
+            match Spool::create(place.clone(), usize::try_from(bytes).unwrap_or(usize::MAX), &origin) {
+                Ok(spool) => return Ok(spool),
                 // The first one tells most: it is about what was asked for.
                 Err(error) => failure = failure.or(Some(error)),
             }

@@ -88,6 +88,25 @@ fn killed_while_the_header_is_written_it_leaves_a_header_or_nothing() {
 }
 
 #[test]
+fn killed_while_the_spool_is_made_it_leaves_what_the_next_reader_of_the_capture_removes() {
+    let bench = Bench::new();
+    let capture = bench.path("x.jsonl");
+    let run = bench.program("ends_in_start.c").args(["kill"]).env("TT_MEMTRACE_OUTPUT", &capture);
+    let outcome = run.run();
+    assert_eq!(outcome.status.signal(), Some(libc::SIGKILL), "{outcome:#?}");
+    let [spool] = &spools_of(outcome.pid)[..] else { panic!("it left no spool") };
+    // Not of a reader of another capture.
+    for (name, is_removed) in [("y.jsonl", false), ("x.jsonl", true)] {
+        std::fs::write(bench.path(name), "").unwrap();
+        let output = Command::new(tool()).arg("summary").arg(bench.path(name)).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(3) && said.contains("the capture is empty"), "{said}");
+        assert_eq!(!spool.exists(), is_removed, "{name}");
+        std::fs::remove_file(bench.path(name)).unwrap();
+    }
+}
+
+#[test]
 fn abort_and_a_fault_and_an_exit_of_one_thread_lose_nothing() {
     for (how, signal) in [("abort", libc::SIGABRT), ("segfault", libc::SIGSEGV)] {
         let death = Death::new();
@@ -440,7 +459,7 @@ impl Death {
     }
 
     /// Killed while the recording began. Then no call had returned, and only here may a spool be left that no
-    /// capture names.
+    /// capture names: who opens the capture removes it.
     fn is_before_the_first_event(&self, outcome: &Outcome) -> bool {
         let text = std::fs::read(self.capture()).unwrap_or_default();
         if text.contains(&b'\n') {
@@ -448,14 +467,16 @@ impl Death {
         }
         let returned = self.bench.path("returned");
         assert!(!returned.exists() || u64s(&returned).iter().all(|n| *n == 0));
-        let ours = format!("tt-memtrace-{}-", outcome.pid);
-        for entry in std::fs::read_dir("/dev/shm").unwrap().map(Result::unwrap) {
-            if entry.file_name().to_string_lossy().starts_with(&ours) {
-                std::fs::remove_file(entry.path()).unwrap();
-            }
-        }
         if self.capture().exists() {
+            let output = Command::new(tool()).arg("recover").arg(self.capture()).output().unwrap();
+            assert_eq!(output.status.code(), Some(3), "{output:?}");
             std::fs::remove_file(self.capture()).unwrap();
+        }
+        for spool in spools_of(outcome.pid) {
+            // It was killed before it could say whose it is. `doctor` finds it by its name.
+            let head = std::fs::read(&spool).unwrap();
+            assert!(head.iter().take(4096).all(|byte| *byte == 0), "{} is left", spool.display());
+            std::fs::remove_file(spool).unwrap();
         }
         true
     }
@@ -540,6 +561,16 @@ impl Left {
             std::fs::write(path, bytes).unwrap();
         }
     }
+}
+
+/// Those in shared memory.
+fn spools_of(pid: u32) -> Vec<PathBuf> {
+    let ours = format!("tt-memtrace-{pid}-");
+    let files = std::fs::read_dir("/dev/shm").unwrap().map(Result::unwrap);
+    files
+        .filter(|file| file.file_name().to_string_lossy().starts_with(&ours))
+        .map(|file| file.path())
+        .collect()
 }
 
 /// Runs `recover` so that the kernel kills it when it writes beyond so many bytes. Returns the signal.

@@ -26,6 +26,20 @@ fn returning_from_main_and_exit_and_immediate_exit_all_end_with_a_footer() {
 }
 
 #[test]
+fn an_end_while_another_thread_starts_the_recording_waits_for_a_capture_that_is_whole() {
+    for (how, code, ending) in
+        [("return", 6, Ending::Exit), ("exit", 3, Ending::Exit), ("_exit", 4, Ending::ImmediateExit)]
+    {
+        let bench = Bench::new();
+        let outcome = bench.program("ends_in_start.c").args([how]).run();
+        assert_eq!((outcome.status.code(), &*outcome.stderr), (Some(code), ""), "{how}");
+        let capture = bench.capture();
+        assert_eq!(capture.footer.map(|footer| footer.ended), Some(ending), "{how}");
+        assert!(capture.spool().is_none(), "{how}");
+    }
+}
+
+#[test]
 fn a_killed_process_leaves_its_last_mark_in_the_file_and_the_rest_in_the_spool() {
     for (how, signal) in [("abort", libc::SIGABRT), ("kill", libc::SIGKILL)] {
         let bench = Bench::new();

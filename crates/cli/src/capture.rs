@@ -1,6 +1,6 @@
 //! Reads a capture line by line. Nothing a file holds can crash, hang or exhaust the reader.
 
-use crate::{exit, recover};
+use crate::{exit, orphans, recover};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -31,8 +31,17 @@ impl Capture {
     /// Opens a capture and reads its header. If its process was killed and left a spool, the capture is
     /// completed from that first.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
-        let capture = Self::open_as_is(path)?;
+        let capture = Self::open_or_clean(path)?;
         if recover::complete_and_say(path, &capture.header) { Self::open_as_is(path) } else { Ok(capture) }
+    }
+
+    /// Opens a capture as it lies there. If its process was killed before its first line, what that left is removed.
+    pub fn open_or_clean(path: &Path) -> Result<Self, CaptureError> {
+        Self::open_as_is(path).inspect_err(|error| {
+            if Self::is_unborn(error) {
+                orphans::remove_unborn(path);
+            }
+        })
     }
 
     /// Opens a capture as it lies there.

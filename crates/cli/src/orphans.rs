@@ -38,7 +38,12 @@ fn orphan(path: &Path) -> Option<Orphan> {
     let pid = spool_owner(path.file_name()?.to_str()?)?;
     let file = own_file::open(path).ok()??;
     let metadata = file.metadata().ok()?;
-    let origin = open(&file).map_or_else(|_| Origin::default(), |spool| spool.origin());
+    let origin = match open(&file) {
+        Ok(spool) => spool.origin(),
+        // Its process had said whose it is before anything else.
+        Err(SpoolError::Unmade) => Origin::read(&file).unwrap_or_default(),
+        Err(_) => Origin::default(),
+    };
     let is_young = || metadata.modified().ok().and_then(|at| at.elapsed().ok()).is_none_or(|age| age < YOUNG);
     if origin == Origin::default() && is_young() {
         return None;
@@ -59,6 +64,16 @@ pub fn remove_untold(spool: &Path) {
     {
         // If that fails, `doctor` lists it.
         let _ = fs::remove_file(spool);
+    }
+}
+
+/// Removes the spool of a process that was killed before its capture had a first line: nothing names it, and it holds
+/// no event.
+pub fn remove_unborn(capture: &Path) {
+    let Ok(capture) = std::path::absolute(capture) else { return };
+    for orphan in all().iter().filter(|orphan| orphan.capture.as_ref() == Some(&capture)) {
+        // If that fails, `doctor` lists it.
+        let _ = orphan.clean();
     }
 }
 

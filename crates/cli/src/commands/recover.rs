@@ -14,7 +14,7 @@ pub fn run(args: &Recover, out: &mut dyn Write) -> anyhow::Result<u8> {
     let (mut processes, mut lossy) = (Vec::new(), Vec::new());
     let code = sources::each(&args.captures.captures, |path| {
         let path = &capture(path)?;
-        let capture = Capture::open_as_is(path)?;
+        let capture = Capture::open_or_clean(path)?;
         let outcome = complete(path, &capture.header).map_err(|why| CaptureError::incomplete(path, why))?;
         let is_lost =
             || liveness::of(&capture.header) == Liveness::Gone && has_end(path).is_ok_and(|has| !has);

@@ -1,6 +1,8 @@
 //! Whose spool it is: what a reader needs that has only the spool, and not the capture that names it.
 
-use super::{ORIGIN, ORIGIN_END};
+use super::recovery::read_words;
+use super::{ORIGIN, ORIGIN_END, ReadAt};
+use std::io;
 
 /// The process of a spool, and its capture.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,12 +32,24 @@ impl Origin {
         store(ORIGIN + 2, capture.len() as u64);
     }
 
+    /// From the file of a spool that was not finished, which may end behind it: a process writes it before all else.
+    pub fn read(file: &dyn ReadAt) -> io::Result<Self> {
+        let mut words = read_words(file, ORIGIN, 3)?;
+        let n_words = Self::length(words[2]).div_ceil(8);
+        words.extend(read_words(file, ORIGIN + 3, n_words)?);
+        Ok(Self::load(|at| words[at - ORIGIN]))
+    }
+
     /// From the words of a spool.
     pub fn load(load: impl Fn(usize) -> u64) -> Self {
-        let length = usize::try_from(load(ORIGIN + 2)).unwrap_or(0);
-        let length = if length <= Self::MOST_CAPTURE { length } else { 0 };
+        let length = Self::length(load(ORIGIN + 2));
         let words = (0..length.div_ceil(8)).flat_map(|i| load(ORIGIN + 3 + i).to_ne_bytes());
         let capture = words.take(length).collect();
         Self { process_start: load(ORIGIN), pid_namespace: load(ORIGIN + 1), capture }
+    }
+
+    /// Of the path, in bytes.
+    fn length(word: u64) -> usize {
+        usize::try_from(word).ok().filter(|length| *length <= Self::MOST_CAPTURE).unwrap_or(0)
     }
 }

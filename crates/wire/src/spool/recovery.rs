@@ -271,7 +271,7 @@ fn words(bytes: &[u8]) -> Vec<u64> {
     bytes.chunks_exact(8).map(|bytes| u64::from_ne_bytes(std::array::from_fn(|i| bytes[i]))).collect()
 }
 
-fn read_words(file: &dyn ReadAt, at: usize, n: usize) -> io::Result<Vec<u64>> {
+pub(super) fn read_words(file: &dyn ReadAt, at: usize, n: usize) -> io::Result<Vec<u64>> {
     let mut bytes = vec![0; n * 8];
     file.read_exact_at(&mut bytes, at as u64 * 8)?;
     Ok(words(&bytes))
