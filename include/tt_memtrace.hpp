@@ -60,7 +60,7 @@ public:
     phase& operator=(const phase&) = delete;
 };
 
-// Puts a named mark into the capture; waits, at most a second, until it is written.
+// Puts a named mark into the capture. It waits for nothing: to read it in the file, call `tt_memtrace_flush` first.
 inline void mark(const char* name) noexcept {
     if (tt_memtrace_mark) tt_memtrace_mark(name);
 }
