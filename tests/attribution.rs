@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use support::{Bench, Capture, Run, find, program, project, skip};
+use support::{Bench, Capture, Run, find, program, project, release_library, skip};
 use tt_memtrace_wire::{Context, Event, Frame, Line};
 
 /// The versions whose frames can be read.
@@ -104,6 +104,28 @@ fn threads_interpreters_and_processes_that_come_and_go_break_nothing() {
             let is_child = capture.header.parent.is_some();
             assert!(compare(capture, if is_child { &child } else { &outcome.stdout }) > 0);
         }
+    });
+}
+
+#[test]
+fn lines_without_end_take_memory_with_one() {
+    in_each_python(|python| {
+        let kilobytes = |stacks: &str| {
+            let bench = Bench::new();
+            let capture = bench.path("x.jsonl");
+            let run = bench.command(python).args([project("tests/python/many_lines.py")]).args(["100000"]);
+            let run = run.env("LD_PRELOAD", release_library()).env("TT_MEMTRACE_STACKS", stacks);
+            let outcome = run.env("TT_MEMTRACE_OUTPUT", &capture).run().quiet();
+            // The bench would hold each of the many lines against the schema.
+            let text = std::fs::read_to_string(&capture).unwrap();
+            std::fs::remove_file(capture).unwrap();
+            (outcome.number("kilobytes"), text.matches("\n{\"kind\":\"context\"").count())
+        };
+        let (without, with) = (kilobytes("none"), kilobytes("python"));
+        assert_eq!((without.1, with.1), (0, 100_000));
+        // The tables of names beside the rest: all of it may have 5 MB and the spool.
+        let grown = with.0.saturating_sub(without.0);
+        assert!(grown < 3_500_000 / 1024, "{grown} kB more with stacks");
     });
 }
 

@@ -9,8 +9,8 @@ use crate::pipeline::Pipeline;
 use crate::table::{Table, find};
 use tt_memtrace_wire::{Context, Line, Stack, Text};
 
-/// The most items of a table.
-const MOST: usize = 1 << 15;
+/// The most items of a table: seven eighths of a power of two are as many as it holds before it doubles, to 1 MB here.
+const MOST: usize = 7 << 12;
 /// So often a thread's frames are looked at anew.
 const MOST_WALKS: usize = 4;
 /// What could not be read.
