@@ -1,4 +1,4 @@
-"""hook-tt-metal on four shapes that tt-metal has had, and on what it must refuse.
+"""hook-tt-metal on five shapes that tt-metal has had, and on what it must refuse.
 
 The files in layouts/ were written for this test: each folder holds what differs from the one before, and has
 the signatures of its generation, not its code. Run it with: python3 -m unittest discover tests/hook_tt_metal
@@ -24,6 +24,7 @@ GENERATIONS = (
     "atomic_buffer",  # 0.57: programs have no destructor of their own
     "plain_buffer",  # 0.60
     "mesh_impl",  # 0.66 to 0.78: MeshDevice hands over to MeshDeviceImpl
+    "buffer_members",  # between these: Buffer keeps its members in a BufferImpl
     "buffer_impl",  # 0.80: Buffer hands over to BufferImpl
 )
 TRACKER = "tt_metal/graph/graph_tracking.cpp"
