@@ -20,8 +20,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tt_memtrace_wire::record::{self, Encoded, MOST_ALLOCATORS, Tail, WORDS};
 use tt_memtrace_wire::spool::{
-    self, ALLOCATORS, ANCHORS, BUSY, DROPPED, FREE, Layout, MAGIC, OWNED, OWNER, Origin, RETIRED, SHAPE,
-    SMALL, SMALL_SLOTS, segment,
+    self, ALLOCATORS, ANCHORS, BUSY, DROPPED, FREE, Layout, MAGIC, ORIGIN, OWNED, OWNER, Origin, RETIRED,
+    SHAPE, SMALL, SMALL_SLOTS, segment,
 };
 
 /// Marks the calling thread as being in a hook. False if it was already.
@@ -446,8 +446,8 @@ extern "C" fn thread_ends(spool: *mut libc::c_void) {
 fn reserve(file: &File, bytes: usize, origin: &Origin) -> io::Result<*mut libc::c_void> {
     let length = libc::off_t::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
     let error = lifecycle::without_signals_of_writing(|| {
-        // Where there is no room for this, there is none for the rest.
-        origin.store(|at, word| drop(file.write_at(&word.to_ne_bytes(), (at * size_of::<u64>()) as u64)));
+        // In one write, of which a kill leaves all or nothing. Where there is no room for it, there is none for the rest.
+        let _ = file.write_at(&origin.to_bytes(), (ORIGIN * size_of::<u64>()) as u64);
         // SAFETY: plain numbers and an open descriptor. The answer is the error itself.
         unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) }
     });

@@ -44,9 +44,7 @@ fn spool(capture: &Path, n_events: u64) -> Image {
     let length = std::fs::metadata(capture).map_or(0, |found| found.len());
     image.set_durable(Journal { capture_bytes: length, ..Journal::default() });
     let origin = Origin { process_start: 1, capture: bytes_of(capture), ..Origin::default() };
-    let words = std::cell::RefCell::new(std::mem::take(&mut image.words));
-    origin.store(|at, word| words.borrow_mut()[at] = word);
-    image.words = words.into_inner();
+    image.set_origin(&origin);
     image
 }
 

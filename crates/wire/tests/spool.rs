@@ -262,10 +262,9 @@ fn a_spool_tells_of_its_process_and_its_capture() {
     for length in [1, 7, 8, 9, 3560, 3561] {
         let capture: Vec<u8> = (0..length).map(|i| b'a' + u8::try_from(i % 26).unwrap()).collect();
         let origin = Origin { process_start: 77, pid_namespace: 4_026_531_836, capture };
-        let image = std::cell::RefCell::new(Image::new(1));
-        let table = image.borrow().words[ORIGIN + 448..].to_vec();
-        origin.store(|at, word| image.borrow_mut().words[at] = word);
-        let image = image.into_inner();
+        let mut image = Image::new(1);
+        let table = image.words[ORIGIN + 448..].to_vec();
+        image.set_origin(&origin);
         assert_eq!(image.words[ORIGIN + 448..], table, "{length}");
         let known = if length > 3560 { Origin { capture: vec![], ..origin } } else { origin };
         assert_eq!(Origin::load(|at| image.words[at]), known);

@@ -20,16 +20,16 @@ impl Origin {
     pub const NO_CAPTURE: &[u8] = b"-";
     const MOST_CAPTURE: usize = (ORIGIN_END - ORIGIN - 3) * 8;
 
-    /// Stores it with `store`, which takes a word's place and value.
-    pub fn store(&self, store: impl Fn(usize, u64)) {
+    /// As it stands in a spool, from word [`ORIGIN`] on.
+    pub fn to_bytes(&self) -> Vec<u8> {
         let capture = if self.capture.len() <= Self::MOST_CAPTURE { &self.capture[..] } else { &[] };
-        for (i, chunk) in capture.chunks(8).enumerate() {
-            let byte = |i: usize| chunk.get(i).copied().unwrap_or(0);
-            store(ORIGIN + 3 + i, u64::from_ne_bytes(std::array::from_fn(byte)));
+        let mut bytes = Vec::with_capacity(24 + Self::MOST_CAPTURE);
+        for word in [self.process_start, self.pid_namespace, capture.len() as u64] {
+            bytes.extend(word.to_ne_bytes());
         }
-        store(ORIGIN, self.process_start);
-        store(ORIGIN + 1, self.pid_namespace);
-        store(ORIGIN + 2, capture.len() as u64);
+        bytes.extend_from_slice(capture);
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes
     }
 
     /// From the file of a spool that was not finished, which may end behind it: a process writes it before all else.

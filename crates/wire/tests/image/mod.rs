@@ -4,8 +4,8 @@
 use tt_memtrace_wire::Event;
 use tt_memtrace_wire::record::{BYTES, Encoded, Slot, Tail, encode, n_slots};
 use tt_memtrace_wire::spool::{
-    ANCHORS, BUSY, DURABLE, DeadSpool, FREE, Journal, Layout, MAGIC, OWNED, PENDING, PHASE, RETIRED, SHAPE,
-    SMALL, SpoolError, commit_word, segment,
+    ANCHORS, BUSY, DURABLE, DeadSpool, FREE, Journal, Layout, MAGIC, ORIGIN, OWNED, Origin, PENDING, PHASE,
+    RETIRED, SHAPE, SMALL, SpoolError, commit_word, segment,
 };
 
 /// What recovery would leave of a capture: its bytes that count, the lines behind them, and their sums.
@@ -120,6 +120,13 @@ impl Image {
 
     pub fn set_pending_read(&mut self, segment: usize, n: u64) {
         self.set(segment, segment::PENDING_READ, n);
+    }
+
+    /// Whose it is.
+    pub fn set_origin(&mut self, origin: &Origin) {
+        for (word, bytes) in self.words[ORIGIN..].iter_mut().zip(origin.to_bytes().as_chunks().0) {
+            *word = u64::from_ne_bytes(*bytes);
+        }
     }
 
     pub fn set_durable(&mut self, journal: Journal) {
