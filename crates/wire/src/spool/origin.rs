@@ -4,6 +4,9 @@ use super::recovery::read_words;
 use super::{ORIGIN, ORIGIN_END, ReadAt};
 use std::io;
 
+/// The bytes it takes.
+const BYTES: usize = (ORIGIN_END - ORIGIN) * 8;
+
 /// The process of a spool, and its capture.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
@@ -18,38 +21,32 @@ pub struct Origin {
 impl Origin {
     /// Instead of a capture: the process told a tracking server alone, so nobody completes anything from its spool.
     pub const NO_CAPTURE: &[u8] = b"-";
-    const MOST_CAPTURE: usize = (ORIGIN_END - ORIGIN - 3) * 8;
+    const MOST_CAPTURE: usize = BYTES - 3 * 8;
 
     /// As it stands in a spool, from word [`ORIGIN`] on.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> [u8; BYTES] {
         let capture = if self.capture.len() <= Self::MOST_CAPTURE { &self.capture[..] } else { &[] };
-        let mut bytes = Vec::with_capacity(24 + Self::MOST_CAPTURE);
-        for word in [self.process_start, self.pid_namespace, capture.len() as u64] {
-            bytes.extend(word.to_ne_bytes());
+        let words = [self.process_start, self.pid_namespace, capture.len() as u64];
+        let mut bytes = [0; BYTES];
+        for (to, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+            *to = word.to_ne_bytes();
         }
-        bytes.extend_from_slice(capture);
-        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        bytes[BYTES - Self::MOST_CAPTURE..][..capture.len()].copy_from_slice(capture);
         bytes
     }
 
-    /// From the file of a spool that was not finished, which may end behind it: a process writes it before all else.
+    /// From the file of a spool that was not finished: a process writes it before all else.
     pub fn read(file: &dyn ReadAt) -> io::Result<Self> {
-        let mut words = read_words(file, ORIGIN, 3)?;
-        let n_words = Self::length(words[2]).div_ceil(8);
-        words.extend(read_words(file, ORIGIN + 3, n_words)?);
-        Ok(Self::load(|at| words[at - ORIGIN]))
+        let words = read_words(file, 0, ORIGIN_END)?;
+        Ok(Self::load(|at| words[at]))
     }
 
     /// From the words of a spool.
     pub fn load(load: impl Fn(usize) -> u64) -> Self {
-        let length = Self::length(load(ORIGIN + 2));
+        let length = usize::try_from(load(ORIGIN + 2)).unwrap_or(0);
+        let length = if length <= Self::MOST_CAPTURE { length } else { 0 };
         let words = (0..length.div_ceil(8)).flat_map(|i| load(ORIGIN + 3 + i).to_ne_bytes());
         let capture = words.take(length).collect();
         Self { process_start: load(ORIGIN), pid_namespace: load(ORIGIN + 1), capture }
-    }
-
-    /// Of the path, in bytes.
-    fn length(word: u64) -> usize {
-        usize::try_from(word).ok().filter(|length| *length <= Self::MOST_CAPTURE).unwrap_or(0)
     }
 }
