@@ -260,7 +260,7 @@ fn end(ending: Ending) {
         // If another thread is starting the recording, that is waited for: its capture would have no header, and
         // nobody would know whose its spool is.
         if state::get() != State::Idle
-            && let Some(pipeline) = pipeline::started()
+            && let Some(pipeline) = pipeline::start_or_wait()
         {
             pipeline.finish(ending, EXIT_PATIENCE);
         }

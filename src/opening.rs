@@ -11,7 +11,7 @@ use crate::spool::Spool;
 use crate::{attribution, interpose, lifecycle, worker};
 use std::io;
 use std::path::{Path, PathBuf};
-use tt_memtrace_wire::spool::{DURABLE, Origin};
+use tt_memtrace_wire::spool::{DURABLE, ORIGIN_BYTES, Origin};
 use tt_memtrace_wire::{Header, Line, names, version};
 
 /// What is tried when there is no room for the spool that was asked for.
@@ -102,12 +102,12 @@ fn create_spool(process: &Process, capture: &Path, bytes: u64) -> io::Result<Spo
     Err(failure.unwrap_or_else(|| io::ErrorKind::OutOfMemory.into()))
 }
 
-/// For whoever finds the spool without the capture.
-fn origin(process: &Process, capture: &Path) -> Origin {
+/// For whoever finds the spool without the capture: see [`Origin`].
+fn origin(process: &Process, capture: &Path) -> [u8; ORIGIN_BYTES] {
     let inode = process.pid_namespace.trim_matches(|c: char| !c.is_ascii_digit()).parse();
     let capture = capture.as_os_str().as_encoded_bytes();
     let capture = if capture.is_empty() { Origin::NO_CAPTURE } else { capture };
-    Origin { process_start: process.start, pid_namespace: inode.unwrap_or(0), capture: capture.to_vec() }
+    Origin::encode(process.start, inode.unwrap_or(0), capture)
 }
 
 fn header(process: Process, stacks: &str, spool: &Spool) -> Header {

@@ -127,8 +127,9 @@ pub fn started() -> Option<&'static Pipeline> {
     if state::get() == State::Running { current() } else { start_or_wait() }
 }
 
+/// The same, where it is not expected to run already.
 #[cold]
-fn start_or_wait() -> Option<&'static Pipeline> {
+pub fn start_or_wait() -> Option<&'static Pipeline> {
     lifecycle::without_cancellation(start_or_poll)
 }
 

@@ -20,8 +20,8 @@ use std::ptr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tt_memtrace_wire::record::{self, Encoded, MOST_ALLOCATORS, Tail, WORDS};
 use tt_memtrace_wire::spool::{
-    self, ALLOCATORS, ANCHORS, BUSY, DROPPED, FREE, Layout, MAGIC, ORIGIN, OWNED, OWNER, Origin, RETIRED,
-    SHAPE, SMALL, SMALL_SLOTS, segment,
+    self, ALLOCATORS, ANCHORS, BUSY, DROPPED, FREE, Layout, MAGIC, ORIGIN, OWNED, OWNER, RETIRED, SHAPE,
+    SMALL, SMALL_SLOTS, segment,
 };
 
 /// Marks the calling thread as being in a hook. False if it was already.
@@ -97,7 +97,7 @@ unsafe impl Sync for Spool {}
 impl Spool {
     /// Creates the file, fills its space now (a full file system is found here, not by a signal in the host),
     /// maps it and touches the first segments. It is not inherited by forked children.
-    pub fn create(path: PathBuf, bytes: usize, origin: &Origin) -> io::Result<Self> {
+    pub fn create(path: PathBuf, bytes: usize, origin: &[u8]) -> io::Result<Self> {
         let layout = Layout::for_bytes(bytes);
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         let base = reserve(&file, layout.total_words() * size_of::<u64>(), origin);
@@ -443,11 +443,11 @@ extern "C" fn thread_ends(spool: *mut libc::c_void) {
 
 /// Gives the file its length and space, and maps it. Its origin goes first: the rest takes time, and whoever finds the
 /// spool of a process that was killed meanwhile knows whose it was.
-fn reserve(file: &File, bytes: usize, origin: &Origin) -> io::Result<*mut libc::c_void> {
+fn reserve(file: &File, bytes: usize, origin: &[u8]) -> io::Result<*mut libc::c_void> {
     let length = libc::off_t::try_from(bytes).map_err(|_| io::ErrorKind::OutOfMemory)?;
     let error = lifecycle::without_signals_of_writing(|| {
         // In one write, of which a kill leaves all or nothing. Where there is no room for it, there is none for the rest.
-        let _ = file.write_at(&origin.to_bytes(), (ORIGIN * size_of::<u64>()) as u64);
+        let _ = file.write_at(origin, (ORIGIN * size_of::<u64>()) as u64);
         // SAFETY: plain numbers and an open descriptor. The answer is the error itself.
         unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, length) }
     });

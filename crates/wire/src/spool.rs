@@ -15,7 +15,7 @@ mod origin;
 mod recovery;
 
 pub use merge::{Merge, Moved};
-pub use origin::Origin;
+pub use origin::{ORIGIN_BYTES, Origin};
 pub use recovery::{DeadSpool, ReadAt, Recovered, SpoolError};
 
 use crate::line::Line;

@@ -4,8 +4,8 @@ use super::recovery::read_words;
 use super::{ORIGIN, ORIGIN_END, ReadAt};
 use std::io;
 
-/// The bytes it takes.
-const BYTES: usize = (ORIGIN_END - ORIGIN) * 8;
+/// The bytes that an [`Origin`] takes in a spool.
+pub const ORIGIN_BYTES: usize = (ORIGIN_END - ORIGIN) * 8;
 
 /// The process of a spool, and its capture.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,17 +21,17 @@ pub struct Origin {
 impl Origin {
     /// Instead of a capture: the process told a tracking server alone, so nobody completes anything from its spool.
     pub const NO_CAPTURE: &[u8] = b"-";
-    const MOST_CAPTURE: usize = BYTES - 3 * 8;
+    const MOST_CAPTURE: usize = ORIGIN_BYTES - 3 * 8;
 
-    /// As it stands in a spool, from word [`ORIGIN`] on.
-    pub fn to_bytes(&self) -> [u8; BYTES] {
-        let capture = if self.capture.len() <= Self::MOST_CAPTURE { &self.capture[..] } else { &[] };
-        let words = [self.process_start, self.pid_namespace, capture.len() as u64];
-        let mut bytes = [0; BYTES];
+    /// How one with these fields stands in a spool, from word [`ORIGIN`] on.
+    pub fn encode(process_start: u64, pid_namespace: u64, capture: &[u8]) -> [u8; ORIGIN_BYTES] {
+        let capture = if capture.len() <= Self::MOST_CAPTURE { capture } else { &[] };
+        let words = [process_start, pid_namespace, capture.len() as u64];
+        let mut bytes = [0; ORIGIN_BYTES];
         for (to, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
             *to = word.to_ne_bytes();
         }
-        bytes[BYTES - Self::MOST_CAPTURE..][..capture.len()].copy_from_slice(capture);
+        bytes[ORIGIN_BYTES - Self::MOST_CAPTURE..][..capture.len()].copy_from_slice(capture);
         bytes
     }
 

@@ -124,7 +124,8 @@ impl Image {
 
     /// Whose it is.
     pub fn set_origin(&mut self, origin: &Origin) {
-        for (word, bytes) in self.words[ORIGIN..].iter_mut().zip(origin.to_bytes().as_chunks().0) {
+        let bytes = Origin::encode(origin.process_start, origin.pid_namespace, &origin.capture);
+        for (word, bytes) in self.words[ORIGIN..].iter_mut().zip(bytes.as_chunks().0) {
             *word = u64::from_ne_bytes(*bytes);
         }
     }
