@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from . import sizes
+
 PHASES = ("setup", "call", "teardown")
 MEMORIES = {"dram": "DRAM", "l1": "L1", "l1_small": "L1_SMALL", "trace": "TRACE"}
 
@@ -59,17 +61,33 @@ class Figures:
     not_measured: str | None = None
     #: What fixtures left that ended in this test, some lines each.
     fixture_leaks: list[str] = field(default_factory=list)
+    #: The same where the traceback of an earlier test may hold it, so that it is not judged.
+    unjudged_fixtures: list[str] = field(default_factory=list)
     #: What limits were broken, some lines each.
     problems: list[str] = field(default_factory=list)
+    #: An exception ended a phase. Its traceback holds local variables, so what was left is not judged.
+    raised: bool = False
 
     def peak(self, memory: str, phases: tuple[str, ...] = PHASES) -> Peak | None:
         peaks = [self.peaks[phase][memory] for phase in phases if memory in self.peaks.get(phase, {})]
         return max(peaks, key=lambda peak: peak.bytes, default=None)
 
     def leaked_bytes(self, classes: tuple[str, ...] | None = None) -> int:
-        """Logical bytes of one chip; without classes, those that the rules call leaks."""
+        """Logical bytes of one chip; without classes, those that the rules call leaks. 0 if they cannot be judged."""
+        if self.raised:
+            return 0
         is_meant = (lambda left: left.class_ in classes) if classes else (lambda left: left.is_leak)
         return sum(left.bytes for left in self.left if is_meant(left))
+
+    def unjudged(self) -> list[Left]:
+        """What would be leaks, but for a traceback that may hold them."""
+        return [left for left in self.left if left.is_leak] if self.raised else []
+
+    def held(self) -> str:
+        """``at most 4.00 KiB of DRAM on a chip``."""
+        peaks = [(memory, self.peak(memory)) for memory in MEMORIES.values()]
+        parts = [f"at most {sizes.show(peak.bytes)} of {memory} on a chip" for memory, peak in peaks if peak and peak.bytes]
+        return ", ".join(parts) or "no device memory"
 
     def see(self, phase: str, answer: dict[str, Any]) -> None:
         """Take the answer to the mark at the end of a phase."""

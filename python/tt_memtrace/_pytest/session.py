@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -45,6 +46,7 @@ class Session:
         self.started: list[str] = []
         #: What fixtures left that ended after the last test, some lines each.
         self.left_at_end: list[str] = []
+        self.unjudged_at_end: list[str] = []
         self._follower: Follower | None = None
         self._follower_pid = 0
         self._current: Figures | None = None
@@ -53,6 +55,8 @@ class Session:
         self._names: dict[str, str] = {}
         self._fixtures: dict[int, str] = {}
         self._n_fixtures = 0
+        #: Whether a test raised whose traceback, and with it local variables, may be there still.
+        self._has_traceback = False
 
     # Of the process that runs tests.
 
@@ -82,7 +86,10 @@ class Session:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, None]:
+        # What only a cycle of references holds is no leak. The fixtures may take away the device that it is on.
+        self._collect_garbage()
         yield
+        self._collect_garbage()
         self._mark(item, "end")
 
     @pytest.hookimpl(hookwrapper=True)
@@ -111,6 +118,8 @@ class Session:
         figures = self._current
         if figures is None or self.is_controller:
             return
+        if call.excinfo is not None:
+            figures.raised = self._has_traceback = True
         if report.when == "setup":
             self._limits = limits.Limits((), ())
             try:
@@ -130,6 +139,13 @@ class Session:
             report.user_properties.extend(_properties(figures))
             report.tt_memtrace = figures.to_json()  # type: ignore[attr-defined]
             self._current = None
+
+    def _collect_garbage(self) -> None:
+        """Where leaks can fail the test: it takes tens of milliseconds, and without it Python would do so later."""
+        if self.is_measuring and self._limits.leaks and self._current is not None and not self._current.raised:
+            gc.collect()
+            # pytest itself gave up earlier tracebacks when it called this test.
+            self._has_traceback = False
 
     def _mark(self, item: pytest.Item, ending: str) -> None:
         if self.is_measuring:
@@ -153,7 +169,7 @@ class Session:
                 figures.see("teardown", answer)
                 figures.see_left(answer)
             elif end == "release":
-                figures.fixture_leaks += self._judge_fixture(span, answer)
+                self._judge_fixture(span, answer, figures.fixture_leaks, figures.unjudged_fixtures)
         if figures.n_dropped:
             figures.not_measured = f"{figures.n_dropped} events were dropped"
         return True
@@ -172,13 +188,15 @@ class Session:
         problems += [] if self.baseline is None else self.baseline.problems(figures)
         _fail(report, figures, problems + ([] if not self.fail_on_leak else figures.fixture_leaks))
 
-    def _judge_fixture(self, span: str, answer: dict[str, Any]) -> list[str]:
+    def _judge_fixture(self, span: str, answer: dict[str, Any], leaks: list[str], unjudged: list[str]) -> None:
+        """Adds to the one or the other if the fixture left something."""
         fixture = Figures(span.rpartition(" ")[0])
         fixture.see_left(answer)
         if not fixture.leaked_bytes():
-            return []
+            return
         text = f"{fixture.nodeid} left {summary.left(fixture, only_leaks=True)}"
-        return ["\n".join([text, *summary.holders(fixture.holders)])]
+        told = "\n".join([text, *summary.holders(fixture.holders)])
+        (unjudged if self._has_traceback else leaks).append(told)
 
     def _holders_at(self, n: int) -> list[str]:
         """Who held memory at an event: lines for people."""
@@ -246,10 +264,11 @@ class Session:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        if self._fixtures or self._n_fixtures:
-            self._finish_fixtures()
+        if self.is_measuring and (self._n_fixtures or self._current is not None):
+            self._finish()
         if self.is_worker:
-            self.config.workeroutput["tt_memtrace_left"] = self.left_at_end  # type: ignore[attr-defined]
+            output = self.config.workeroutput  # type: ignore[attr-defined]
+            output["tt_memtrace_left"], output["tt_memtrace_unjudged"] = self.left_at_end, self.unjudged_at_end
             return
         lost = [nodeid for nodeid in self.started if nodeid not in self.results]
         if lost and _native.is_enabled():
@@ -260,22 +279,36 @@ class Session:
         path = self.config.option.tt_memtrace_json
         if path:
             tests = [attempts[-1].to_json() for attempts in self.results.values()]
-            data = {"schema": "tt-memtrace.pytest", "version": "1.0", "left_at_end": self.left_at_end, "tests": tests}
+            data = {
+                "schema": "tt-memtrace.pytest",
+                "version": "1.1",
+                "left_at_end": self.left_at_end,
+                "unjudged_at_end": self.unjudged_at_end,
+                "tests": tests,
+            }
             temporary = Path(f"{path}.{os.getpid()}")
             temporary.write_text(json.dumps(data, indent=1) + "\n")
             temporary.replace(path)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        self.left_at_end += getattr(node, "workeroutput", {}).get("tt_memtrace_left", [])
+        output = getattr(node, "workeroutput", {})
+        self.left_at_end += output.get("tt_memtrace_left", [])
+        self.unjudged_at_end += output.get("tt_memtrace_unjudged", [])
 
-    def _finish_fixtures(self) -> None:
-        """Fixtures may end after the last test, if the session was stopped."""
+    def _finish(self) -> None:
+        """If the session was stopped, fixtures end after the last test, and a test may not have come to its end."""
+        stopped = self._current
         self.follower.mark(END)
         for answer in self.follower.answer(END) or []:
             span, _, end = answer["mark"].rpartition(":")
             if end == "release":
-                self.left_at_end += self._judge_fixture(span, answer)
+                self._judge_fixture(span, answer, self.left_at_end, self.unjudged_at_end)
+            elif stopped is not None and self._names.get(span) == stopped.nodeid and end in ("setup", "call"):
+                stopped.see(end, answer)
+        if stopped is not None:
+            stopped.not_measured = f"the session was stopped in it; up to then it had {stopped.held()}"
+            self.results[stopped.nodeid] = [stopped]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.is_worker:
@@ -285,7 +318,7 @@ class Session:
             return
         is_hidden = self.config.option.tt_memtrace_hide_summary
         figures = [attempts[-1] for attempts in self.results.values()]
-        summary.write(terminalreporter, figures, self.left_at_end, self.top, is_hidden)
+        summary.write(terminalreporter, figures, self.left_at_end, self.unjudged_at_end, self.top, is_hidden)
 
 
 def _short(nodeid: str) -> str:
@@ -315,4 +348,6 @@ def _properties(figures: Figures) -> list[tuple[str, object]]:
     properties: list[tuple[str, object]] = [
         (f"tt_memtrace_peak_{memory.lower()}_bytes", peak.bytes) for memory, peak in peaks if peak is not None
     ]
+    if figures.raised:
+        return [*properties, ("tt_memtrace_unjudged_bytes", sum(left.bytes for left in figures.unjudged()))]
     return [*properties, ("tt_memtrace_leaked_bytes", figures.leaked_bytes())]

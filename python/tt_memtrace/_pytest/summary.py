@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def write(
-    reporter: pytest.TerminalReporter, tests: list[Figures], left_at_end: list[str], top: int, is_hidden: bool
+    reporter: pytest.TerminalReporter,
+    tests: list[Figures],
+    left_at_end: list[str],
+    unjudged_at_end: list[str],
+    top: int,
+    is_hidden: bool,
 ) -> None:
     """The tests with the highest peaks, those that left something, and those that were not measured."""
     unmeasured = [test for test in tests if test.not_measured is not None]
@@ -24,6 +29,8 @@ def write(
         _write_left(reporter, measured, top)
     for text in left_at_end:
         reporter.write_line(f"LEAKED: {text}")
+    if not is_hidden:
+        _write_unjudged(reporter, tests, unjudged_at_end)
     if unmeasured:
         reporter.section("device memory NOT MEASURED (tt-memtrace)", sep="-")
         for test in unmeasured[: max(top, 5)]:
@@ -72,6 +79,17 @@ def _write_left(reporter: pytest.TerminalReporter, tests: list[Figures], top: in
         count, size = sum(one.n_buffers for one in unattributed), sum(one.bytes for one in unattributed)
         what = "nothing tells whether they are leaks"
         reporter.write_line(f"tests left {buffers(count, size)} unattributed: no operation was recorded, {what}")
+
+
+def _write_unjudged(reporter: pytest.TerminalReporter, tests: list[Figures], at_end: list[str]) -> None:
+    raised = [test for test in tests if test.unjudged()]
+    if raised:
+        all_left = [one for test in raised for one in test.unjudged()]
+        what = buffers(sum(one.n_buffers for one in all_left), sum(one.bytes for one in all_left))
+        who = _cut(raised[0].nodeid, 60) if len(raised) == 1 else f"{len(raised)} tests"
+        reporter.write_line(f"not judged: {who} raised and left {what} which the traceback may hold")
+    for text in [*at_end, *(text for test in tests for text in test.unjudged_fixtures)]:
+        reporter.write_line(f"not judged, as the traceback of a test that raised may hold it: {text}")
 
 
 def left(test: Figures, only_leaks: bool = False) -> str:
