@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+
 from tt_memtrace import _tool
 
 STOPPED = {"interrupt": "raise KeyboardInterrupt", "exit": "pytest.exit('enough')"}
@@ -113,6 +114,6 @@ def test_c():
     )
     result = suite.run()
     assert suite.tests["test_a"]["not_measured"] is None
-    assert suite.tests["test_b"]["not_measured"]
+    assert suite.tests["test_b"]["not_measured"] == "the recorder does not write any more"
     result.assert_outcomes(passed=4, errors=1)
     result.stdout.fnmatch_lines(["Test has limits but was not measured: *"])

@@ -1,8 +1,10 @@
 """However pytest is called, and whatever kind of test it finds, the figures are the same."""
 
+import os
 import sys
 
 import pytest
+
 import tt_memtrace
 from tt_memtrace import _tool
 
@@ -40,7 +42,10 @@ def check(suite, result):
     assert not suite.json["left_at_end"]
 
 
-@pytest.mark.parametrize("options", ["", "-s", "--capture=tee-sys", "-p xdist -n0", "-v", "--no-header --no-summary", "--import-mode=importlib"])
+OPTIONS = ["", "-s", "--capture=tee-sys", "-p xdist -n0", "-v", "--no-header --no-summary", "--import-mode=importlib"]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
 def test_classes_of_all_kinds_have_the_same_figures_with_any_options(suite, options):
     if "xdist" in options:
         pytest.importorskip("xdist")
@@ -54,7 +59,7 @@ def test_with_several_workers_the_figures_are_merged_and_junit_has_bytes(suite):
     suite.write(SUITE)
     suite.write("@pytest.mark.parametrize('n', range(10))\ndef test_n(n):\n    free(allocate(5000 + n))\n", name="test_more")
     suite.run("-n", "2", "--dist=loadfile", "--junitxml=out.xml").assert_outcomes(passed=13)
-    assert [suite.peak(name) for name in ("test_old", "test_old_leaks", "test_xunit")] in ([1120, 1130, 7090], [1120, 1130, 7090])
+    assert [suite.peak(name) for name in ("test_old", "test_old_leaks", "test_xunit")] == [1120, 1130, 7090]
     text = (suite.path / "out.xml").read_text()
     for n in range(10):
         assert suite.peak(f"test_n[{n}]") == 5000 + n
@@ -78,7 +83,7 @@ def test_it_starts_once_more_only_where_the_recorder_is_missing(suite, monkeypat
     (suite.path / "sitecustomize.py").write_text(
         "import sys\nif any('pytest' in word for word in sys.orig_argv):\n    open('starts', 'a').write('x')\n"
     )
-    monkeypatch.setenv("PYTHONPATH", str(suite.path))
+    monkeypatch.setenv("PYTHONPATH", str(suite.path), prepend=os.pathsep)
     words = ["-q", "-p", "no:cacheprovider", "--tt-memtrace", "--tt-memtrace-json=out.json"]
     pytest_itself = [sys.executable, "-m", "pytest", *words]
     program = [sys.executable, "-c", f"import pytest, sys; sys.exit(pytest.main({words}))"]

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 
-import pytest
 import tt_memtrace
 from tt_memtrace import _tool
 

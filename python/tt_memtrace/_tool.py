@@ -53,4 +53,5 @@ def output_of(*arguments: str, timeout: float = 60.0) -> str:
 
 
 def json_of(*arguments: str) -> dict[str, Any]:
-    return json.loads(output_of(*arguments))
+    told: dict[str, Any] = json.loads(output_of(*arguments))
+    return told

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
     from ._pytest.session import Session
 
-MARKERS = [
-    "limit_device_memory(dram=None, l1=None, l1_small=None, trace=None, per='device'): fail the test if "
-    "it holds more than this at once, as dram='2 GiB'; per='device' is the worst chip, per='bank' one bank of it",
+LIMIT_MEMORY = (
+    "limit_device_memory(dram=None, l1=None, l1_small=None, trace=None, per='device', phases=('call',)): fail the test if "
+    "it holds more than this at once, as dram='2 GiB'; per='device' is the worst chip, per='bank' one bank of it"
+)
+LIMIT_LEAKS = (
     "limit_device_leaks(limit='0 B', classes=None): fail the test if it leaves more than this behind on a chip; of the "
-    "classes named, else of those that are leaks",
-]
-SESSION = pytest.StashKey["Session"]()
+    "classes named, else of those that are leaks"
+)
+SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--tt-memtrace-output", metavar="DIR", help="where the captures go [tt-memtrace-pytest.TIME]")
     add("--tt-memtrace-top", type=int, metavar="N", help="how many tests and holders are listed [5]")
     add("--tt-memtrace-json", metavar="FILE", help="write the figures of every test")
-    add("--tt-memtrace-fail-on-leak", action="store_true", help="fail tests that leave memory of class user behind")
+    add("--tt-memtrace-fail-on-leak", action="store_true", help="fail tests that leave memory behind that is a leak")
     add("--tt-memtrace-baseline", metavar="FILE", help="fail tests that are worse than in this earlier JSON file")
     add("--tt-memtrace-tolerance", metavar="SLACK", help="how much worse than the baseline: 2%%, 64KiB [0]")
     add("--tt-memtrace-hide-summary", action="store_true", help="no figures at the end; problems are still shown")
@@ -61,7 +63,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    for line in MARKERS:
+    for line in (LIMIT_MEMORY, LIMIT_LEAKS):
         config.addinivalue_line("markers", line)
     if is_wanted(config) and not config.option.collectonly:
         from ._pytest.session import Session

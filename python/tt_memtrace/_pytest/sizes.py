@@ -15,7 +15,7 @@ def parse(text: str | int) -> int:
     unit = match.group(2).lower() if match else None
     if match is None or unit not in _UNITS:
         raise ValueError(f"{text!r} is no size; expected as in 65536, '64 KiB' or '1.5 GiB'")
-    return round(float(match.group(1)) * 1024 ** _UNITS[unit])
+    return round(float(match.group(1)) * 1024.0 ** _UNITS[unit])
 
 
 def slack(text: str, value: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import sizes
+from .figures import MEMORIES
 
 if TYPE_CHECKING:
     import pytest
@@ -44,8 +45,7 @@ def _write_peaks(reporter: pytest.TerminalReporter, tests: list[Figures], top: i
     if not held:
         reporter.write_line("no test held device memory")
         return
-    total = lambda test: sum(_peak(test, memory) for memory in ("DRAM", "L1", "L1_SMALL", "TRACE"))  # noqa: E731
-    held.sort(key=total, reverse=True)
+    held.sort(key=lambda test: sum(_peak(test, memory) for memory in MEMORIES.values()), reverse=True)
     rows = [("DRAM peak", "L1 peak", "L1 room", "left", f"of the worst chip, {min(top, len(held))} of {len(held)} tests")]
     for test in held[:top]:
         room = "" if test.headroom_bytes is None else sizes.show(test.headroom_bytes)
