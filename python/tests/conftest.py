@@ -25,9 +25,10 @@ class Suite:
         self.pytester.makepyfile(**{name: "import pytest, device\nfrom device import allocate, free\n" + text})
 
     def run(self, *options, wanted="--tt-memtrace"):
-        given = [wanted] if wanted else []
+        """``wanted`` is None where something else than the command line asks for figures."""
+        given = [wanted, "--tt-memtrace-json=out.json"] if wanted else []
         self.result = self.pytester.runpytest_subprocess(
-            "-p", "no:cacheprovider", *given, "--tt-memtrace-json=out.json", *options, timeout=300
+            "-p", "no:cacheprovider", *given, *options, timeout=300
         )
         return self.result
 

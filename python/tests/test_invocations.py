@@ -69,11 +69,15 @@ def test_with_several_workers_the_figures_are_merged_and_junit_has_bytes(suite):
 
 def test_options_of_the_ini_file_and_the_environment_are_options(suite, monkeypatch):
     suite.write(SUITE)
+    shown = ["*of the worst chip, 1 of 3 tests", " 6.92 KiB *::TestXunit::test_xunit"]
     suite.pytester.makeini("[pytest]\naddopts = --tt-memtrace --tt-memtrace-top=1\n")
-    check(suite, suite.run(wanted=None))
-    suite.pytester.makeini("[pytest]\n")
+    suite.run(wanted=None).stdout.fnmatch_lines(shown)
+    suite.pytester.makeini("[pytest]\ntt_memtrace_top = 1\n")
     monkeypatch.setenv("PYTEST_ADDOPTS", "--tt-memtrace")
-    check(suite, suite.run(wanted=None))
+    suite.run(wanted=None).stdout.fnmatch_lines(shown)
+    monkeypatch.delenv("PYTEST_ADDOPTS")
+    suite.pytester.makeini("[pytest]\ntt_memtrace = true\ntt_memtrace_top = 1\n")
+    suite.run(wanted=None).stdout.fnmatch_lines(shown)
 
 
 @pytest.mark.parametrize("how", ["by itself", "run", "preload", "main", "main under run"])
@@ -151,3 +155,24 @@ def test_a():
     )
     suite.run().assert_outcomes(passed=1)
     assert suite.peak("test_a") == 100
+
+
+def test_an_option_that_needs_figures_asks_for_them(suite):
+    suite.write("def test_a():\n    allocate(100)\n")
+    suite.run("--tt-memtrace-json=out.json", wanted=None).assert_outcomes(passed=1)
+    assert suite.left("test_a") == 100
+    plain = ["-m", "pytest", "-p", "no:cacheprovider"]
+    result = suite.pytester.run(sys.executable, *plain, "--tt-memtrace-fail-on-leak", "--tt-memtrace-output=captures")
+    result.assert_outcomes(passed=1, errors=1)
+    result = suite.pytester.run(sys.executable, *plain, "--tt-memtrace-top=3", "--tt-memtrace-hide-summary")
+    result.assert_outcomes(passed=1)
+    assert "memory" not in result.stdout.str()
+
+
+@pytest.mark.parametrize("top", ["many", "-1"])
+def test_a_number_that_is_none_is_wrong_usage(suite, top):
+    suite.write("def test_a(): pass\n")
+    suite.pytester.makeini(f"[pytest]\ntt_memtrace_top = {top}\n")
+    result = suite.run()
+    assert result.ret == 4
+    result.stderr.fnmatch_lines([f"ERROR: tt_memtrace_top: '{top}' is no number of tests and holders"])

@@ -23,13 +23,15 @@ LIMIT_LEAKS = (
     "limit_device_leaks(limit='0 B', classes=None): fail the test if it leaves more than this behind on a chip; of the "
     "classes named, else of those that are leaks"
 )
+#: The options of which each asks for figures.
+WANTING = [f"tt_memtrace{name}" for name in ("", "_output", "_json", "_fail_on_leak", "_baseline")]
 SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tt-memtrace", "device memory of ttnn and tt-metal (tt-memtrace)")
     add = group.addoption
-    add("--tt-memtrace", action="store_true", help="measure the device memory of every test")
+    add("--tt-memtrace", action="store_true", help="measure the device memory of every test; options that need it imply it")
     add("--tt-memtrace-output", metavar="DIR", help="where the captures go [tt-memtrace-pytest.TIME]")
     add("--tt-memtrace-top", type=int, metavar="N", help="how many tests and holders are listed [5]")
     add("--tt-memtrace-json", metavar="FILE", help="write the figures of every test")
@@ -46,8 +48,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def is_wanted(config: pytest.Config) -> bool:
+    """Also where only what needs figures was asked for: it must not be passed over in silence."""
     known = getattr(config, "known_args_namespace", config.option)
-    return bool(getattr(known, "tt_memtrace", False)) or bool(config.getini("tt_memtrace"))
+    return any(getattr(known, name, None) for name in WANTING) or bool(config.getini("tt_memtrace"))
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)

@@ -51,7 +51,6 @@ pub fn run(wish: &Wish<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
                 json::line(out, &answer)?;
                 out.flush()?;
             }
-            looked = Instant::now();
         }
         if capture.footer.is_some() || capture.recovery.is_some() {
             break;

@@ -32,7 +32,7 @@ class Session:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         option = config.option
-        self.top = int(option.tt_memtrace_top or config.getini("tt_memtrace_top"))
+        self.top = _count(option.tt_memtrace_top or config.getini("tt_memtrace_top"))
         self.fail_on_leak = option.tt_memtrace_fail_on_leak or config.getini("tt_memtrace_fail_on_leak")
         tolerance = option.tt_memtrace_tolerance or config.getini("tt_memtrace_tolerance")
         self.baseline = Baseline.read(option.tt_memtrace_baseline, tolerance)
@@ -319,6 +319,17 @@ class Session:
         is_hidden = self.config.option.tt_memtrace_hide_summary
         figures = [attempts[-1] for attempts in self.results.values()]
         summary.write(terminalreporter, figures, self.left_at_end, self.unjudged_at_end, self.top, is_hidden)
+
+
+def _count(text: str | int) -> int:
+    """Raises ``pytest.UsageError`` if it is none."""
+    try:
+        count = int(text)
+    except ValueError:
+        count = -1
+    if count < 0:
+        raise pytest.UsageError(f"tt_memtrace_top: {text!r} is no number of tests and holders")
+    return count
 
 
 def _short(nodeid: str) -> str:

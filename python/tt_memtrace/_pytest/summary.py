@@ -22,6 +22,8 @@ def write(
     is_hidden: bool,
 ) -> None:
     """The tests with the highest peaks, those that left something, and those that were not measured."""
+    # Else a line feed is added only when the first line is written, below the heading.
+    reporter.ensure_newline()
     unmeasured = [test for test in tests if test.not_measured is not None]
     measured = [test for test in tests if test.not_measured is None]
     if measured and not is_hidden:
