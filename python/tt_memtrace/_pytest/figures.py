@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import sizes
@@ -118,7 +118,9 @@ class Figures:
         self.holders = left["largest"]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        # `asdict` copies all that there is within, for each test.
+        peaks = {phase: {memory: vars(peak) for memory, peak in peaks.items()} for phase, peaks in self.peaks.items()}
+        return {**vars(self), "peaks": peaks, "left": [vars(left) for left in self.left]}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Figures:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 import os
 import time
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .. import _native, _tool
-from . import crashed, limits, preload, summary
+from . import limits, preload, summary
 from .baseline import Baseline
 from .figures import Figures
 from .follower import Follower
@@ -272,6 +271,8 @@ class Session:
             return
         lost = [nodeid for nodeid in self.started if nodeid not in self.results]
         if lost and _native.is_enabled():
+            from . import crashed
+
             known = crashed.figures({_short(nodeid): nodeid for nodeid in lost}, self._since)
             self.results.update({nodeid: [figures] for nodeid, figures in known.items()})
         for nodeid in lost:
@@ -336,6 +337,8 @@ def _short(nodeid: str) -> str:
     """A name that a mark can have."""
     if len(nodeid.encode(errors="replace")) <= LONGEST_NAME:
         return nodeid
+    import hashlib
+
     return f"{nodeid[: LONGEST_NAME // 4]}...{hashlib.sha256(nodeid.encode(errors='replace')).hexdigest()}"
 
 
