@@ -112,6 +112,16 @@ def test_garbage_is_collected_before_a_leak_fails_a_test(suite, body):
     assert suite.left("test_a") == 0
 
 
+def test_garbage_is_not_worse_than_the_baseline_but_a_leak_is(suite):
+    suite.write("def test_a():\n    free(allocate(1000))\n")
+    suite.run().assert_outcomes(passed=1)
+    (suite.path / "out.json").rename(suite.path / "before.json")
+    suite.write(f"{HOLDER}\ndef test_a():\n    x = Tensor(1000)\n    x.itself = x\n")
+    suite.run("--tt-memtrace-baseline=before.json").assert_outcomes(passed=1)
+    suite.write("def test_a():\n    allocate(1000)\n")
+    suite.run("--tt-memtrace-baseline=before.json").assert_outcomes(passed=1, errors=1)
+
+
 def test_garbage_is_collected_before_fixtures_take_the_device_away_and_after(suite):
     suite.write(
         f"""

@@ -141,7 +141,8 @@ class Session:
 
     def _collect_garbage(self) -> None:
         """Where leaks can fail the test: it takes tens of milliseconds, and without it Python would do so later."""
-        if self.is_measuring and self._limits.leaks and self._current is not None and not self._current.raised:
+        may_fail = self._limits.leaks or self.baseline is not None
+        if self.is_measuring and may_fail and self._current is not None and not self._current.raised:
             gc.collect()
             # pytest itself gave up earlier tracebacks when it called this test.
             self._has_traceback = False
