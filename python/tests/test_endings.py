@@ -59,6 +59,22 @@ def test_a_worker_that_leaves_without_a_word_is_listed(suite):
     assert suite.peak("test_b") == 200
 
 
+def test_a_session_of_workers_that_is_stopped_tells_of_the_tests_that_ran(suite):
+    pytest.importorskip("xdist")
+    suite.write(
+        """
+import os, signal, time
+def test_a():
+    allocate(4096)
+    os.kill(os.getppid(), signal.SIGINT)
+    time.sleep(600)
+"""
+    )
+    result = suite.run("-n", "1")
+    assert result.ret == 2 and "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
+    result.stdout.fnmatch_lines(["*NOT MEASURED*", "*test_a: its process ended in *at most 4.00 KiB of DRAM on a chip"])
+
+
 @pytest.mark.parametrize("options", [("-x",), ("--maxfail=2",)], ids=lambda options: options[0])
 def test_a_session_that_stops_at_failures_tells_of_the_tests_that_ran(suite, options):
     suite.write(

@@ -42,7 +42,8 @@ class Session:
         #: By test; several for one that was run again.
         self.results: dict[str, list[Figures]] = {}
         self._since = time.time()
-        self.started: list[str] = []
+        #: Tests in the order in which they were started; a set that keeps it.
+        self._started: dict[str, None] = {}
         #: What fixtures left that ended after the last test, some lines each.
         self.left_at_end: list[str] = []
         self.unjudged_at_end: list[str] = []
@@ -144,6 +145,7 @@ class Session:
         may_fail = self._limits.leaks or self.baseline is not None
         if self.is_measuring and may_fail and self._current is not None and not self._current.raised:
             gc.collect()
+            self._current.collected = True
             # pytest itself gave up earlier tracebacks when it called this test.
             self._has_traceback = False
 
@@ -248,8 +250,7 @@ class Session:
         return f"tt-memtrace: recording to {os.environ.get('TT_MEMTRACE_OUTPUT') or 'the current directory'}"
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        if nodeid not in self.started:
-            self.started.append(nodeid)
+        self._started[nodeid] = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         told = getattr(report, "tt_memtrace", None)
@@ -270,7 +271,7 @@ class Session:
             output = self.config.workeroutput  # type: ignore[attr-defined]
             output["tt_memtrace_left"], output["tt_memtrace_unjudged"] = self.left_at_end, self.unjudged_at_end
             return
-        lost = [nodeid for nodeid in self.started if nodeid not in self.results]
+        lost = [nodeid for nodeid in self._started if nodeid not in self.results]
         if lost and _native.is_enabled():
             from . import crashed
 
