@@ -176,3 +176,33 @@ def test_a_number_that_is_none_is_wrong_usage(suite, top):
     result = suite.run()
     assert result.ret == 4
     result.stderr.fnmatch_lines([f"ERROR: tt_memtrace_top: '{top}' is no number of tests and holders"])
+
+
+@pytest.mark.skipif(not hasattr(pytest, "Subtests"), reason="this pytest has no subtests of its own")
+def test_limits_of_a_test_with_subtests_are_judged_when_it_is_over(suite):
+    suite.write(
+        """
+import unittest
+@pytest.mark.limit_device_memory(dram=250)
+def test_a(subtests):
+    for size in (100, 200, 300):
+        with subtests.test(size=size):
+            free(allocate(size))
+@pytest.mark.limit_device_memory(dram=250)
+def test_b(subtests):
+    with subtests.test():
+        held = allocate(200)
+        assert 0
+class TestOld(unittest.TestCase):
+    @pytest.mark.limit_device_memory(dram=1)
+    def test_c(self):
+        with self.subTest():
+            free(allocate(10))
+"""
+    )
+    result = suite.run()
+    assert result.duration < 50, "it waited for an answer that could not come"
+    result.stdout.fnmatch_lines(["Test was limited to 250 B of DRAM on a chip but used 300 B"])
+    assert [suite.peak(name) for name in ("test_a", "test_b", "test_c")] == [300, 200, 210]
+    assert [bool(suite.tests[name]["problems"]) for name in ("test_a", "test_b", "test_c")] == [True, False, True]
+    assert suite.tests["test_b"]["raised"] and not any(test["not_measured"] for test in suite.json["tests"])

@@ -50,6 +50,7 @@ class Session:
         self._follower: Follower | None = None
         self._follower_pid = 0
         self._current: Figures | None = None
+        self._is_called = False
         self._limits = limits.Limits((), ())
         #: The tests that marks name.
         self._names: dict[str, str] = {}
@@ -81,8 +82,10 @@ class Session:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:
+        self._is_called = False
         yield
         self._mark(item, "call")
+        self._is_called = True
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, None]:
@@ -129,7 +132,8 @@ class Session:
             self._explain(report, call)
         elif report.when == "call":
             self._explain(report, call)
-            if self._limits.of_call and self._take_answers(item, "call", figures):
+            # A subtest has a report of its own, while its test goes on.
+            if self._is_called and self._limits.of_call and self._take_answers(item, "call", figures):
                 self._judge_peaks(report, figures)
         else:
             if self._take_answers(item, "end", figures):
