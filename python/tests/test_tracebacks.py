@@ -158,18 +158,25 @@ def test_b():
     suite.run().assert_outcomes(passed=2)
 
 
-def test_where_no_leak_fails_anything_no_garbage_is_collected(suite):
+@pytest.mark.parametrize("options", [(), ("--tt-memtrace-fail-on-leak",)], ids=["no limit", "nothing left"])
+def test_where_no_garbage_can_fail_a_test_none_is_collected(suite, options):
+    kept = "allocate(1)" if not options else "pass"
     suite.write(
-        """
+        f"""
 import gc
-def test_a():
-    gc.callbacks.append(lambda phase, info: found.append(info) if info["generation"] == 2 else None)
 found = []
+gc.callbacks.append(lambda phase, info: found.append(info) if info["generation"] == 2 else None)
+def test_a():
+    gc.freeze()
+    gc.disable()
+    found.clear()
+    free(allocate(100))
+    {kept}
 def test_b():
     assert not found
 """
     )
-    suite.run().assert_outcomes(passed=2)
+    suite.run(*options).assert_outcomes(passed=2)
 
 
 def test_what_a_failing_test_left_in_the_baseline_sets_no_limit_to_leaks(suite):

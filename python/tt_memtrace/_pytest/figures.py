@@ -67,7 +67,7 @@ class Figures:
     problems: list[str] = field(default_factory=list)
     #: An exception ended a phase. Its traceback holds local variables, so what was left is not judged.
     raised: bool = False
-    #: Garbage was collected before and after teardown, so that what only a cycle of references held is not left.
+    #: Garbage was collected where there could be any, so that what only a cycle of references held is not left.
     collected: bool = False
 
     def peak(self, memory: str, phases: tuple[str, ...] = PHASES) -> Peak | None:

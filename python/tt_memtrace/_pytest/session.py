@@ -50,7 +50,10 @@ class Session:
         self._follower: Follower | None = None
         self._follower_pid = 0
         self._current: Figures | None = None
+        #: Whether the call is over, and marked.
         self._is_called = False
+        #: What was live at the marks of the test.
+        self._live: dict[str, dict[tuple[int, str], tuple[int, int]]] = {}
         self._limits = limits.Limits((), ())
         #: The tests that marks name.
         self._names: dict[str, str] = {}
@@ -74,7 +77,7 @@ class Session:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, None]:
-        self._current = Figures(item.nodeid)
+        self._current, self._live, self._is_called = Figures(item.nodeid), {}, False
         self._names[_short(item.nodeid)] = item.nodeid
         self._mark(item, "begin")
         yield
@@ -82,17 +85,21 @@ class Session:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:
-        self._is_called = False
         yield
         self._mark(item, "call")
         self._is_called = True
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, None]:
-        # What only a cycle of references holds is no leak. The fixtures may take away the device that it is on.
-        self._collect_garbage()
+        has_garbage = self._has_garbage(item)
+        if has_garbage:
+            # Now, as the fixtures may take away the device that it is on.
+            gc.collect()
+            # pytest itself gave up earlier tracebacks when it called this test.
+            self._has_traceback = False
         yield
-        self._collect_garbage()
+        if has_garbage:
+            gc.collect()
         self._mark(item, "end")
 
     @pytest.hookimpl(hookwrapper=True)
@@ -144,14 +151,16 @@ class Session:
             report.tt_memtrace = figures.to_json()  # type: ignore[attr-defined]
             self._current = None
 
-    def _collect_garbage(self) -> None:
-        """Where leaks can fail the test: it takes tens of milliseconds, and without it Python would do so later."""
+    def _has_garbage(self, item: pytest.Item) -> bool:
+        """Whether garbage has to be collected, which takes tens of milliseconds, so that what it holds fails no test."""
+        test = self._current
         may_fail = self._limits.leaks or self.baseline is not None
-        if self.is_measuring and may_fail and self._current is not None and not self._current.raised:
-            gc.collect()
-            self._current.collected = True
-            # pytest itself gave up earlier tracebacks when it called this test.
-            self._has_traceback = False
+        if not may_fail or test is None or test.raised or not self._is_called:
+            return False
+        if not self._take_answers(item, "call", test):
+            return False
+        test.collected = True
+        return self._has_traceback or self._live.get("begin") != self._live.get("call")
 
     def _mark(self, item: pytest.Item, ending: str) -> None:
         if self.is_measuring:
@@ -163,12 +172,16 @@ class Session:
             figures.not_measured = "the recorder is not loaded"
             return False
         name = _short(item.nodeid)
+        if ending in self._live:
+            return True
         answers = self.follower.answer(f"{name}:{ending}")
         if answers is None:
             figures.not_measured = self.follower.problem
             return False
         for answer in answers:
             span, _, end = answer["mark"].rpartition(":")
+            if span == name:
+                self._live[end] = _live(answer)
             if span == name and end in ("setup", "call"):
                 figures.see(end, answer)
             elif span == name and end == "end":
@@ -346,6 +359,17 @@ def _short(nodeid: str) -> str:
     import hashlib
 
     return f"{nodeid[: LONGEST_NAME // 4]}...{hashlib.sha256(nodeid.encode(errors='replace')).hexdigest()}"
+
+
+def _live(answer: dict[str, Any]) -> dict[tuple[int, str], tuple[int, int]]:
+    """Bytes and buffers by chip and memory."""
+    return {
+        (chip, of["type"]): (int(of["live_bytes"]), int(of["n_buffers"]))
+        for group in answer["chips"]
+        for of in group["types"]
+        for chip in group["chips"]
+        if of["n_buffers"]
+    }
 
 
 def _fail(report: pytest.TestReport, figures: Figures, problems: list[str]) -> None:
