@@ -63,10 +63,13 @@ class TestA:
         assert 0
 class TestB:
     def test_passes(self, leaky): pass
+    def test_fails_too(self):
+        assert 0
+    def test_is_the_last(self): pass
 """
     )
     result = suite.run("--tt-memtrace-fail-on-leak")
-    result.assert_outcomes(failed=1, passed=1, errors=1)
+    result.assert_outcomes(failed=2, passed=2, errors=1)
     result.stdout.fnmatch_lines(
         [
             "fixture leaky (class) left 500 B of DRAM*",
