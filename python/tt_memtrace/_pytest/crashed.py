@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import _native, _tool
-from .figures import PHASES, Figures
+from .figures import PHASES, Figures, phases
 
 #: The mark with which each phase begins.
 _BEGINNINGS = dict(zip(("begin", "setup", "call"), PHASES))
@@ -34,10 +34,8 @@ def figures(wanted: dict[str, str], since: float) -> dict[str, Figures]:
         begun = max(at for at, mark in enumerate(within) if mark[0] == name and mark[2] == "begin")
         phase = _BEGINNINGS[ending]
         test = Figures(wanted[name])
-        for mark, answer in zip(within[begun + 1 :], answers[begun + 1 :]):
-            if mark[0] == name and mark[2] in ("setup", "call"):
-                test.see(mark[2], answer)
-        test.see(phase, answers[-1])
+        for ended, of_phase in phases(answers[begun:], name):
+            test.see(ended or phase, of_phase)
         test.not_measured = f"its process ended in {phase}; up to {_clock(answers[-1]['at'], capture)} it had {test.held()}"
         found[test.nodeid] = test
     return found

@@ -14,7 +14,7 @@ import pytest
 from .. import _native, _tool
 from . import limits, preload, summary
 from .baseline import Baseline
-from .figures import Figures
+from .figures import Figures, phases
 from .follower import Follower
 
 if TYPE_CHECKING:
@@ -178,14 +178,14 @@ class Session:
         if answers is None:
             figures.not_measured = self.follower.problem
             return False
+        for phase, of_phase in phases(answers, name):
+            if phase is not None:
+                figures.see(phase, of_phase)
         for answer in answers:
             span, _, end = answer["mark"].rpartition(":")
             if span == name:
                 self._live[end] = _live(answer)
-            if span == name and end in ("setup", "call"):
-                figures.see(end, answer)
-            elif span == name and end == "end":
-                figures.see("teardown", answer)
+            if span == name and end == "end":
                 figures.see_left(answer)
             elif end == "release":
                 self._judge_fixture(span, answer, figures.fixture_leaks, figures.unjudged_fixtures)
@@ -320,13 +320,15 @@ class Session:
         """If the session was stopped, fixtures end after the last test, and a test may not have come to its end."""
         stopped = self._current
         self.follower.mark(END)
-        for answer in self.follower.answer(END) or []:
+        answers = self.follower.answer(END) or []
+        for answer in answers:
             span, _, end = answer["mark"].rpartition(":")
             if end == "release":
                 self._judge_fixture(span, answer, self.left_at_end, self.unjudged_at_end)
-            elif stopped is not None and self._names.get(span) == stopped.nodeid and end in ("setup", "call"):
-                stopped.see(end, answer)
         if stopped is not None:
+            for phase, of_phase in phases(answers, _short(stopped.nodeid)):
+                if phase is not None:
+                    stopped.see(phase, of_phase)
             stopped.not_measured = f"the session was stopped in it; up to then it had {stopped.held()}"
             self.results[stopped.nodeid] = [stopped]
 
