@@ -27,9 +27,7 @@ class Suite:
     def run(self, *options, wanted="--tt-memtrace"):
         """``wanted`` is None where something else than the command line asks for figures."""
         given = [wanted, "--tt-memtrace-json=out.json"] if wanted else []
-        self.result = self.pytester.runpytest_subprocess(
-            "-p", "no:cacheprovider", *given, *options, timeout=300
-        )
+        self.result = self.pytester.runpytest_subprocess("-p", "no:cacheprovider", *given, *options, timeout=300)
         return self.result
 
     def needs_forked(self):

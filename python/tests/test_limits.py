@@ -152,7 +152,9 @@ def test_a(): pass
 def test_b(): pass
 """
     )
-    program = "import pytest, sys; print('begun'); sys.exit(pytest.main(['-q', '--tt-memtrace', '--tt-memtrace-json=out.json']))"
+    program = (
+        "import pytest, sys; print('begun'); sys.exit(pytest.main(['-q', '--tt-memtrace', '--tt-memtrace-json=out.json']))"
+    )
     result = suite.pytester.runpython_c(program)
     assert result.stdout.str().count("begun") == 1
     assert result.stdout.str().count("NOT MEASURED") == 1

@@ -119,5 +119,7 @@ def test_without_the_recorder_the_functions_do_nothing():
 
 
 def test_a_program_can_ask_what_is_live(suite):
-    suite.write("import tt_memtrace\ndef test_a():\n    allocate(100)\n    (one,) = tt_memtrace.snapshot()['live']\n    assert one['size_bytes'] == 100\n")
+    suite.write(
+        "import tt_memtrace\ndef test_a():\n    allocate(100)\n    (one,) = tt_memtrace.snapshot()['live']\n    assert one['size_bytes'] == 100\n"
+    )
     suite.run().assert_outcomes(passed=1)

@@ -21,9 +21,7 @@ def parse(text: str | int) -> int:
 def slack(text: str, value: int) -> int:
     """The bytes that ``2%`` or ``64KiB`` of a figure are; of several with commas between, the largest."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    shares = [
-        int(value * float(part[:-1]) / 100) if part.endswith("%") else parse(part) for part in parts
-    ]
+    shares = [int(value * float(part[:-1]) / 100) if part.endswith("%") else parse(part) for part in parts]
     return max(shares, default=0)
 
 
