@@ -1,6 +1,8 @@
-"""What `pytest --tt-memtrace` costs a run of sixty tests with real ttnn: three runs a round, in changing order, two of
-them without it, which gives the A/A figure. Usage: pytest_overhead.py PYTHON N_ROUNDS, where PYTHON has the wheel of this
-package and ttnn."""
+"""What `pytest --tt-memtrace` costs runs with real ttnn: of one and of sixty tests that do next to nothing, and of sixty
+that work. Three runs each a round, in changing order, two of them without it, which gives the A/A figure. From the
+differences follows what is paid once, for each test and for each operation.
+
+Usage: pytest_overhead.py PYTHON N_ROUNDS, where PYTHON has the wheel of this package and ttnn."""
 
 import os
 import statistics
@@ -11,7 +13,13 @@ import time
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
-SUITE = REPO / "tests" / "ttnn" / "workloads" / "sixty_tests.py"
+NOTHING = REPO / "tests" / "ttnn" / "workloads" / "sixty_tests.py"
+SUITES = {
+    "one test, nothing": [NOTHING, "-k", "test_holds[0]"],
+    "sixty tests, nothing": [NOTHING],
+    "sixty tests, work": [REPO / "benches" / "pytest_mlp.py"],
+}
+N_TESTS, N_OPS = 60, 60 * 2000
 RUNS = {"without": [], "without again": [], "with": ["--tt-memtrace"]}
 
 
@@ -21,7 +29,7 @@ def measure(python, options):
         command = [REPO / "scripts" / "mock-ttnn" / "run", "N300", python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         before, begun = os.times(), time.monotonic()
         subprocess.run(
-            [*command, *options, SUITE], cwd=folder, env=os.environ | {"COUNTED": folder}, check=True, capture_output=True
+            [*command, *options], cwd=folder, env=os.environ | {"COUNTED": folder}, check=True, capture_output=True
         )
         seconds, after = time.monotonic() - begun, os.times()
     return seconds, after.children_user + after.children_system - before.children_user - before.children_system
@@ -29,16 +37,25 @@ def measure(python, options):
 
 def main(python, n_rounds):
     names = list(RUNS)
-    rounds = []
+    rounds = {suite: [] for suite in SUITES}
     for n in range(n_rounds):
         order = names[n % 3 :] + names[: n % 3]
-        rounds.append({name: measure(python, RUNS[name]) for name in order})
+        for suite, arguments in SUITES.items():
+            rounds[suite].append({name: measure(python, [*RUNS[name], *arguments]) for name in order})
     for at, what in enumerate(("clock", "processor")):
-        for name in names[1:]:
-            ratios = sorted(100 * (one[name][at] / one["without"][at] - 1) for one in rounds)
-            low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
-            print(f"{what}: {name}: {statistics.median(ratios):+.1f} % (quartiles {low:+.1f} to {high:+.1f} %)")
-        print(f"{what}: median without: {statistics.median(one['without'][at] for one in rounds):.2f} s")
+        cost = {}
+        for suite, measured in rounds.items():
+            print(f"{what}: {suite}: without {statistics.median(one['without'][at] for one in measured):.2f} s")
+            for name in names[1:]:
+                ratios = sorted(100 * (one[name][at] / one["without"][at] - 1) for one in measured)
+                low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
+                print(f"  {name}: {statistics.median(ratios):+.1f} % (quartiles {low:+.1f} to {high:+.1f} %)")
+            # Both runs without it, so that their noise counts half.
+            plain = (sum(one[name][at] for name in names[:2]) / 2 for one in measured)
+            cost[suite] = statistics.median(one["with"][at] - without for one, without in zip(measured, plain))
+        one, nothing, work = cost.values()
+        per_test, per_op = (nothing - one) / (N_TESTS - 1), (work - nothing) / N_OPS
+        print(f"{what}: {one * 1e3:.0f} ms once, {per_test * 1e3:.2f} ms a test, {per_op * 1e6:.2f} us an operation")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,26 @@ def test_figures_of_sixty_tests_equal_the_programs_own_count(suite, options):
         assert suite.left(f"test_n[{n}]") == (1000 if n % 7 == 0 else 0)
 
 
+def test_a_peak_before_a_mark_of_the_program_or_of_a_fixture_is_of_the_phase(suite):
+    suite.write(
+        """
+import tt_memtrace
+@pytest.fixture(scope="module")
+def model():
+    free(allocate(5000))
+    yield
+    free(allocate(6000))
+def test_a(model):
+    free(allocate(7000))
+    tt_memtrace.mark("after warm-up")
+    free(allocate(10))
+    tt_memtrace.mark("at the end")
+"""
+    )
+    suite.run().assert_outcomes(passed=1)
+    assert [suite.peak("test_a", phase) for phase in ("setup", "call", "teardown")] == [5000, 7000, 6000]
+
+
 def test_setup_call_and_teardown_are_told_apart(suite):
     suite.write(
         """

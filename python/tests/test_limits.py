@@ -152,9 +152,32 @@ def test_a(): pass
 def test_b(): pass
 """
     )
-    program = "import pytest, sys; print('begun'); sys.exit(pytest.main(['-q', '--tt-memtrace', '--tt-memtrace-json=out.json']))"
+    program = (
+        "import pytest, sys; print('begun'); sys.exit(pytest.main(['-q', '--tt-memtrace', '--tt-memtrace-json=out.json']))"
+    )
     result = suite.pytester.runpython_c(program)
     assert result.stdout.str().count("begun") == 1
     assert result.stdout.str().count("NOT MEASURED") == 1
     result.assert_outcomes(passed=2, errors=1)
     assert all(test["not_measured"] for test in suite.json["tests"])
+
+
+def test_a_marker_takes_the_place_of_a_default_for_what_it_names(suite):
+    suite.pytester.makeini("[pytest]\ntt_memtrace_limit_dram = 1 KiB\ntt_memtrace_limit_l1 = 1 KiB\n")
+    suite.write(
+        """
+@pytest.mark.limit_device_memory(dram="2 KiB")
+def test_not_l1():
+    free(allocate(2000, "L1"))
+def test_not_dram():
+    free(allocate(2000))
+def test_no_leak():
+    allocate(10)
+@pytest.mark.limit_device_memory(dram="3 KiB")
+@pytest.mark.limit_device_leaks("2000 B")
+def test_may():
+    allocate(2000)
+"""
+    )
+    suite.run("--tt-memtrace-fail-on-leak").assert_outcomes(passed=2, failed=2, errors=1)
+    assert {name for name, test in suite.tests.items() if test["problems"]} == {"test_not_l1", "test_not_dram", "test_no_leak"}

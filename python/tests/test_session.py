@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 import tt_memtrace
 from tt_memtrace import _tool
 
@@ -38,6 +39,14 @@ def test_only_collecting_measures_nothing(suite):
     result = suite.run("--collect-only", "-q")
     assert result.ret == 0 and "test_it.py::test_a" in result.stdout.str()
     assert not list(suite.path.glob("tt-memtrace*")) and "MEASURED" not in result.stdout.str()
+
+
+@pytest.mark.parametrize("option", ["--setup-only", "--setup-plan"])
+def test_tests_that_are_not_called_have_figures_and_nobody_waits_for_their_end(suite, option):
+    suite.write("@pytest.fixture\ndef held():\n    allocate(100)\ndef test_a(held):\n    allocate(20)\n")
+    result = suite.run(option, "--tt-memtrace-fail-on-leak")
+    assert result.duration < 50 and suite.tests["test_a"]["not_measured"] is None
+    assert suite.left("test_a") == (100 if option == "--setup-only" else 0)
 
 
 def test_under_run_and_under_a_bare_preload_it_measures_too(suite, monkeypatch):
@@ -110,5 +119,7 @@ def test_without_the_recorder_the_functions_do_nothing():
 
 
 def test_a_program_can_ask_what_is_live(suite):
-    suite.write("import tt_memtrace\ndef test_a():\n    allocate(100)\n    (one,) = tt_memtrace.snapshot()['live']\n    assert one['size_bytes'] == 100\n")
+    suite.write(
+        "import tt_memtrace\ndef test_a():\n    allocate(100)\n    (one,) = tt_memtrace.snapshot()['live']\n    assert one['size_bytes'] == 100\n"
+    )
     suite.run().assert_outcomes(passed=1)

@@ -43,7 +43,7 @@ def flush(timeout: float) -> bool:
     if not IS_LOADED:
         return False
     milliseconds = min(max(int(timeout * 1000), 0), 2**32 - 1)
-    return _process.tt_memtrace_flush(milliseconds) == 0
+    return int(_process.tt_memtrace_flush(milliseconds)) == 0
 
 
 @contextmanager

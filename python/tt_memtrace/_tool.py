@@ -40,14 +40,18 @@ def environment() -> dict[str, str]:
 
 
 def output_of(*arguments: str, timeout: float = 60.0) -> str:
-    """What the command prints for people."""
-    done = subprocess.run(
-        [command(), *arguments], env=environment(), capture_output=True, text=True, timeout=timeout, check=False
-    )
+    """What the command prints for people. Raises ``RuntimeError`` if it fails or takes longer than that many seconds."""
+    try:
+        done = subprocess.run(
+            [command(), *arguments], env=environment(), capture_output=True, text=True, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"tt-memtrace {arguments[0]} took longer than {timeout:.0f} s") from None
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip() or f"tt-memtrace {arguments[0]} failed")
     return done.stdout
 
 
 def json_of(*arguments: str) -> dict[str, Any]:
-    return json.loads(output_of(*arguments))
+    told: dict[str, Any] = json.loads(output_of(*arguments))
+    return told

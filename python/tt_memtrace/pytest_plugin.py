@@ -15,23 +15,27 @@ if TYPE_CHECKING:
 
     from ._pytest.session import Session
 
-MARKERS = [
-    "limit_device_memory(dram=None, l1=None, l1_small=None, trace=None, per='device'): fail the test if "
-    "it holds more than this at once, as dram='2 GiB'; per='device' is the worst chip, per='bank' one bank of it",
+LIMIT_MEMORY = (
+    "limit_device_memory(dram=None, l1=None, l1_small=None, trace=None, per='device', phases=('call',)): fail the test if "
+    "it holds more than this at once, as dram='2 GiB'; per='device' is the worst chip, per='bank' one bank of it"
+)
+LIMIT_LEAKS = (
     "limit_device_leaks(limit='0 B', classes=None): fail the test if it leaves more than this behind on a chip; of the "
-    "classes named, else of those that are leaks",
-]
-SESSION = pytest.StashKey["Session"]()
+    "classes named, else of those that are leaks"
+)
+#: The options of which each asks for figures.
+WANTING = [f"tt_memtrace{name}" for name in ("", "_output", "_json", "_fail_on_leak", "_baseline")]
+SESSION: pytest.StashKey[Session] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tt-memtrace", "device memory of ttnn and tt-metal (tt-memtrace)")
     add = group.addoption
-    add("--tt-memtrace", action="store_true", help="measure the device memory of every test")
+    add("--tt-memtrace", action="store_true", help="measure the device memory of every test; options that need it imply it")
     add("--tt-memtrace-output", metavar="DIR", help="where the captures go [tt-memtrace-pytest.TIME]")
     add("--tt-memtrace-top", type=int, metavar="N", help="how many tests and holders are listed [5]")
     add("--tt-memtrace-json", metavar="FILE", help="write the figures of every test")
-    add("--tt-memtrace-fail-on-leak", action="store_true", help="fail tests that leave memory of class user behind")
+    add("--tt-memtrace-fail-on-leak", action="store_true", help="fail tests that leave memory behind that is a leak")
     add("--tt-memtrace-baseline", metavar="FILE", help="fail tests that are worse than in this earlier JSON file")
     add("--tt-memtrace-tolerance", metavar="SLACK", help="how much worse than the baseline: 2%%, 64KiB [0]")
     add("--tt-memtrace-hide-summary", action="store_true", help="no figures at the end; problems are still shown")
@@ -44,8 +48,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def is_wanted(config: pytest.Config) -> bool:
+    """Also where only what needs figures was asked for: it must not be passed over in silence."""
     known = getattr(config, "known_args_namespace", config.option)
-    return bool(getattr(known, "tt_memtrace", False)) or bool(config.getini("tt_memtrace"))
+    return any(getattr(known, name, None) for name in WANTING) or bool(config.getini("tt_memtrace"))
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
@@ -61,7 +66,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    for line in MARKERS:
+    for line in (LIMIT_MEMORY, LIMIT_LEAKS):
         config.addinivalue_line("markers", line)
     if is_wanted(config) and not config.option.collectonly:
         from ._pytest.session import Session

@@ -32,6 +32,34 @@ def test_sixty_tests_have_the_figures_that_ttnn_gives(tmp_path, options):
         assert leaked == counted["leaked"], n
 
 
+@pytest.mark.parametrize("options", [[], ["-n", "2"]], ids=["alone", "xdist"])
+def test_a_suite_that_leaks_and_fails_has_the_figures_that_ttnn_gives(tmp_path, options):
+    suite = HERE / "workloads" / "test_suite.py"
+    command = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tt-memtrace", "--tt-memtrace-json=out.json"]
+    result = on_board([*command, *options, suite], tmp_path, "T3K", CHECKPOINTS=str(tmp_path / "checkpoints"))
+    assert result.returncode == 1, result.stdout + result.stderr
+    tests = {test["nodeid"].rpartition("::")[2]: test for test in json.loads((tmp_path / "out.json").read_text())["tests"]}
+
+    def peak(name, memory):
+        return tests[name]["peaks"]["call"].get(memory, {"bank_bytes": 0})["bank_bytes"]
+
+    counted = [json.loads(line) for line in (tmp_path / "checkpoints").read_text().splitlines()]
+    counted = [(line["name"], line["per_bank"]) for line in counted if line["kind"] == "checkpoint"]
+
+    def said(name, memory):
+        return [per_bank[memory]["allocated"] for at, per_bank in counted if at == name]
+
+    for memory in ("DRAM", "L1"):
+        assert [peak("test_frees_what_it_makes", memory)] == said("two alive", memory)
+        assert [peak("test_leaks", memory)] == said("leaked", memory)
+        # The operand of its addition, as large as the sum, is gone when ttnn is asked.
+        assert [peak("test_fails_over_live_tensors", memory)] == [2 * n for n in said("before the failure", memory)]
+        assert sorted(peak(f"test_in_l1[{n}]", memory) for n in (32, 64)) == sorted(said("one in L1", memory))
+    left = {name: sum(one["n_buffers"] for one in test["left"] if one["is_leak"]) for name, test in tests.items()}
+    # The traceback of the test that fails holds what it held.
+    assert {name for name, n in left.items() if n} == {"test_leaks", "test_fails_over_live_tensors"}
+
+
 def test_a_clash_is_explained_and_both_tests_are_named(tmp_path):
     gallery = HERE.parents[1] / "docs" / "gallery" / "test_leak.py"
     command = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "--tt-memtrace", gallery]

@@ -421,6 +421,9 @@ pub struct Ctl {
     /// With --follow: how many of the largest buffers that were left are listed
     #[arg(short, long, value_name = "N", default_value_t = 5, requires = "follow")]
     pub num_largest: usize,
+    /// With --follow: look at once when anything comes in at standard input, else seldom
+    #[arg(long, requires = "follow")]
+    pub on_input: bool,
     /// What it is asked.
     #[command(subcommand)]
     pub request: Option<CtlRequest>,

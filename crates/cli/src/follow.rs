@@ -17,43 +17,48 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tt_memtrace_ledger::{Buffer, Class, Ledger, Moment, Snapshot, Totals};
 use tt_memtrace_wire::{Event, Header, Line};
 
-/// How long is slept when there is nothing new.
-const PAUSE: Duration = Duration::from_millis(1);
-/// How often it is looked whether the process still runs, in pauses.
-const LOOK: u32 = 200;
+/// How often it is looked whether the process still runs.
+const LOOK: Duration = Duration::from_millis(200);
 /// Spans that were begun and not ended, and that hold something; the oldest are forgotten.
 const MOST_SPANS: usize = 1024;
 
-/// Writes the answers until the process has ended. `is_over` is asked now and then whether anybody still wants them.
-pub fn run(
-    path: &Path,
-    pid: Option<u32>,
-    n_largest: usize,
-    out: &mut dyn Write,
-    is_over: &dyn Fn() -> bool,
-) -> anyhow::Result<()> {
-    let Some(mut capture) = wait_for(path, pid, is_over)? else { return Ok(()) };
-    let mut follower = Follower::new(&capture, n_largest);
-    let mut n_pauses = 0_u32;
+/// What is followed, and how.
+pub struct Wish<'a> {
+    /// A capture, or the folder in which it will be.
+    pub path: &'a Path,
+    /// Whose capture it is.
+    pub pid: Option<u32>,
+    /// How many buffers are listed of what a span left.
+    pub n_largest: usize,
+    /// Waits when there is nothing new.
+    pub pause: &'a dyn Fn(),
+    /// Whether nobody wants answers any more; asked now and then.
+    pub is_over: &'a dyn Fn() -> bool,
+}
+
+/// Writes the answers until the process has ended.
+pub fn run(wish: &Wish<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Some(mut capture) = wait_for(wish)? else { return Ok(()) };
+    let mut follower = Follower::new(&capture, wish.n_largest);
+    let mut looked = Instant::now();
     loop {
         while let Some(line) = capture.next_written()? {
             if let Some(answer) = follower.see(&line) {
                 json::line(out, &answer)?;
                 out.flush()?;
             }
-            n_pauses = 0;
         }
         if capture.footer.is_some() || capture.recovery.is_some() {
             break;
         }
-        std::thread::sleep(PAUSE);
-        n_pauses += 1;
-        if n_pauses.is_multiple_of(LOOK) {
-            if is_over() {
+        (wish.pause)();
+        if looked.elapsed() >= LOOK {
+            looked = Instant::now();
+            if (wish.is_over)() {
                 return Ok(());
             }
             if liveness::of(&capture.header) == Liveness::Gone
@@ -69,13 +74,14 @@ pub fn run(
 }
 
 /// The capture, once it is there with its first line; in a folder, that of the process.
-fn wait_for(path: &Path, pid: Option<u32>, is_over: &dyn Fn() -> bool) -> anyhow::Result<Option<Capture>> {
-    let mut n_pauses = 0_u32;
+fn wait_for(wish: &Wish<'_>) -> anyhow::Result<Option<Capture>> {
+    let path = wish.path;
+    let mut looked = Instant::now();
     loop {
         let candidates = if path.is_dir() { in_folder(path) } else { vec![path.to_owned()] };
         for candidate in candidates {
             let Ok(capture) = Capture::open_as_is(&candidate) else { continue };
-            if pid.is_none_or(|pid| pid == capture.header.pid)
+            if wish.pid.is_none_or(|pid| pid == capture.header.pid)
                 && liveness::of(&capture.header) != Liveness::Gone
             {
                 return Ok(Some(capture));
@@ -84,10 +90,12 @@ fn wait_for(path: &Path, pid: Option<u32>, is_over: &dyn Fn() -> bool) -> anyhow
                 return Ok(Some(Capture::open(&candidate)?));
             }
         }
-        std::thread::sleep(PAUSE);
-        n_pauses += 1;
-        if n_pauses.is_multiple_of(LOOK) && is_over() {
-            return Ok(None);
+        (wish.pause)();
+        if looked.elapsed() >= LOOK {
+            looked = Instant::now();
+            if (wish.is_over)() {
+                return Ok(None);
+            }
         }
     }
 }
@@ -324,7 +332,8 @@ mod tests {
         std::fs::write(file.path(), lines.iter().map(|line| format!("{line}\n")).collect::<String>())
             .unwrap();
         let mut out = Vec::new();
-        run(file.path(), None, 10, &mut out, &|| true).unwrap();
+        let wish = Wish { path: file.path(), pid: None, n_largest: 10, pause: &|| (), is_over: &|| true };
+        run(&wish, &mut out).unwrap();
         str::from_utf8(&out).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 

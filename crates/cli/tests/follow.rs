@@ -49,8 +49,8 @@ struct Following {
 impl Following {
     fn start(bench: &Bench, words: &[&str]) -> Self {
         let mut command = bench.command();
-        let command = command.args(["ctl", "--follow"]).args(words).stdout(Stdio::piped()).spawn().unwrap();
-        let mut command = Killed(command);
+        command.args(["ctl", "--follow"]).args(words).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut command = Killed(command.spawn().unwrap());
         let lines = BufReader::new(command.0.stdout.take().unwrap()).lines();
         let (send, answers) = channel();
         std::thread::spawn(move || {
@@ -101,6 +101,26 @@ fn each_mark_is_answered_while_the_capture_grows() {
     append(&path, &format!("{FOOTER}\n"));
     let last = following.next();
     assert_eq!((&last["mark"], &last["ended"]), (&Value::Null, &json!("exited")));
+    assert!(following.ended());
+}
+
+#[test]
+fn on_input_it_answers_when_told_and_when_nobody_can_tell_it() {
+    let bench = Bench::new();
+    let path = bench.write("p.jsonl", running(std::process::id(), &[MESH]));
+    let mut following = Following::start(&bench, &["p.jsonl", "--on-input"]);
+    let mut input = following.command.0.stdin.take().unwrap();
+    for n in 1..100 {
+        append(&path, &format!("{}\n", mark(n, "told")));
+        input.write_all(b"\n").unwrap();
+        assert_eq!(following.next()["at"]["n"], n);
+    }
+    append(&path, &format!("{}\n", mark(100, "not told")));
+    assert_eq!(following.next()["mark"], "not told");
+    drop(input);
+    append(&path, &format!("{}\n{FOOTER}\n", mark(101, "nobody tells")));
+    assert_eq!(following.next()["mark"], "nobody tells");
+    assert_eq!(following.next()["ended"], "exited");
     assert!(following.ended());
 }
 

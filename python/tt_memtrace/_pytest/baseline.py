@@ -49,7 +49,8 @@ class Baseline:
         for memory in memories:
             now, then = figures.peak(memory), before.peak(memory)
             now_and_then.append((f"a peak of {memory}", now.bytes if now else 0, then.bytes if then else 0))
-        now_and_then.append(("leaks", figures.leaked_bytes(), before.leaked_bytes()))
+        if not before.raised:
+            now_and_then.append(("leaks", figures.leaked_bytes(), before.leaked_bytes()))
         return [
             f"Test had {what} of {sizes.show(then)} on a chip in the baseline and has {sizes.show(now)}"
             for what, now, then in now_and_then

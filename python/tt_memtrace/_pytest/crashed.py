@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .. import _tool
-from . import sizes
-from .figures import MEMORIES, PHASES, Figures
+from .. import _native, _tool
+from .figures import PHASES, Figures, phases
 
 #: The mark with which each phase begins.
 _BEGINNINGS = dict(zip(("begin", "setup", "call"), PHASES))
@@ -21,7 +20,8 @@ def figures(wanted: dict[str, str], since: float) -> dict[str, Figures]:
     found: dict[str, Figures] = {}
     for capture in _captures(since):
         try:
-            lines = _tool.output_of("ctl", "--follow", str(capture)).splitlines()
+            # Of a process that still runs, there would be no end of it.
+            lines = _tool.output_of("ctl", "--follow", str(capture), timeout=10.0).splitlines()
             answers = [json.loads(line) for line in lines]
         except (RuntimeError, ValueError, OSError):
             continue
@@ -34,19 +34,11 @@ def figures(wanted: dict[str, str], since: float) -> dict[str, Figures]:
         begun = max(at for at, mark in enumerate(within) if mark[0] == name and mark[2] == "begin")
         phase = _BEGINNINGS[ending]
         test = Figures(wanted[name])
-        for mark, answer in zip(within[begun + 1 :], answers[begun + 1 :]):
-            if mark[0] == name and mark[2] in ("setup", "call"):
-                test.see(mark[2], answer)
-        test.see(phase, answers[-1])
-        test.not_measured = f"its process ended in {phase}; up to {_clock(answers[-1]['at'], capture)} it had {_held(test)}"
+        for ended, of_phase in phases(answers[begun:], name):
+            test.see(ended or phase, of_phase)
+        test.not_measured = f"its process ended in {phase}; up to {_clock(answers[-1]['at'], capture)} it had {test.held()}"
         found[test.nodeid] = test
     return found
-
-
-def _held(test: Figures) -> str:
-    peaks = [(memory, test.peak(memory)) for memory in MEMORIES.values()]
-    parts = [f"at most {sizes.show(peak.bytes)} of {memory} on a chip" for memory, peak in peaks if peak and peak.bytes]
-    return ", ".join(parts) or "no device memory"
 
 
 def _clock(at: dict[str, Any], capture: Path) -> str:
@@ -58,7 +50,8 @@ def _clock(at: dict[str, Any], capture: Path) -> str:
 
 
 def _captures(since: float) -> list[Path]:
-    """Where this session's captures are: in the folder that the recorder was told, or where its pattern leads."""
+    """This session's captures of other processes: in the folder that the recorder was told, or where its pattern leads."""
     output = os.environ.get("TT_MEMTRACE_OUTPUT", "")
     folder = Path(output) if not output.endswith(".jsonl") else Path(output).parent
-    return [path for path in folder.glob("*.jsonl") if path.stat().st_mtime >= since]
+    own = _native.capture_path()
+    return [path for path in folder.glob("*.jsonl") if path.stat().st_mtime >= since and str(path) != own]

@@ -39,6 +39,8 @@ class Follower:
         """All answers up to the one to this mark; None if there are none any more, see :attr:`problem`."""
         if self.problem is None and not _native.flush(PATIENCE):
             self.problem = "the recorder does not write any more"
+        if self.problem is None:
+            self._tell()
         answers: list[dict[str, Any]] = []
         deadline = time.monotonic() + PATIENCE
         while self.problem is None:
@@ -57,8 +59,9 @@ class Follower:
         if self._process is not None and self._pid == os.getpid():
             self._process.kill()
             self._process.wait()
-            assert self._process.stdout is not None
-            self._process.stdout.close()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
             self._process = None
 
     def _start(self) -> None:
@@ -69,16 +72,24 @@ class Follower:
         try:
             command = _tool.command()
             self._process = subprocess.Popen(
-                [command, "ctl", "--follow", self.capture, "--num-largest", str(self._n_largest)],
+                [command, "ctl", "--follow", self.capture, "--on-input", "--num-largest", str(self._n_largest)],
                 env=_tool.environment(),
                 bufsize=0,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
         except (OSError, RuntimeError) as error:
             self.problem = f"cannot start the reader of the capture: {error}"
+
+    def _tell(self) -> None:
+        """There is something to read in the capture."""
+        if self._process is not None and self._process.stdin is not None:
+            try:
+                os.write(self._process.stdin.fileno(), b"\n")
+            except OSError:
+                pass  # It has ended, as the end of its answers will say.
 
     def _line(self, deadline: float) -> bytes | None:
         """The next line; None if there is none, half a line of a command that was killed included."""

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from .figures import Figures, Peak
 
+MARKERS = ("limit_device_memory", "limit_device_leaks")
+
 
 @dataclass(frozen=True)
 class PeakLimit:
@@ -72,24 +74,26 @@ class Limits:
 
 
 def of_item(item: pytest.Item, fail_on_leak: bool) -> Limits:
-    """All limits of a test. Raises ``ValueError`` with a line for people if one cannot be read."""
-    peaks: list[PeakLimit] = []
-    for memory in MEMORIES:
-        text = item.config.getini(f"tt_memtrace_limit_{memory}")
-        if text:
-            peaks.append(PeakLimit(MEMORIES[memory], sizes.parse(text)))
-    for marker in item.iter_markers("limit_device_memory"):
-        peaks += _of_memory_marker(marker.args, marker.kwargs)
-    leaks = [LeakLimit()] if fail_on_leak else []
-    for marker in item.iter_markers("limit_device_leaks"):
-        leaks.append(_of_leak_marker(*marker.args, **marker.kwargs))
+    """All limits of a test. Raises ``ValueError`` with a line for people if one cannot be read.
+
+    What the options and the ini file say is the default: it counts where no marker says anything.
+    """
+    markers = [marker for name in MARKERS for marker in item.iter_markers(name)]
+    peaks = [limit for marker in markers if marker.name == MARKERS[0] for limit in _of_memory_marker(marker)]
+    for name, memory in MEMORIES.items():
+        text = item.config.getini(f"tt_memtrace_limit_{name}")
+        if text and not any(limit.memory == memory for limit in peaks):
+            peaks.append(PeakLimit(memory, sizes.parse(text)))
+    leaks = [_of_leak_marker(*marker.args, **marker.kwargs) for marker in markers if marker.name == MARKERS[1]]
+    if fail_on_leak and not leaks:
+        leaks.append(LeakLimit())
     return Limits(tuple(peaks), tuple(leaks))
 
 
-def _of_memory_marker(args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[PeakLimit]:
-    limits = dict(kwargs)
+def _of_memory_marker(marker: pytest.Mark) -> list[PeakLimit]:
+    limits = dict(marker.kwargs)
     per, phases = limits.pop("per", "device"), limits.pop("phases", ("call",))
-    if args or not limits or set(limits) - set(MEMORIES):
+    if marker.args or not limits or set(limits) - set(MEMORIES):
         known = ", ".join(f"{memory}=" for memory in MEMORIES)
         raise ValueError(f"limit_device_memory takes {known} per= and phases=, by name")
     if per not in ("device", "bank"):

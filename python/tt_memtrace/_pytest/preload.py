@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 import time
@@ -59,6 +58,8 @@ def _without_spaces(library: str) -> str:
     """``LD_PRELOAD`` is split at spaces and colons: another name for such a path."""
     if " " not in library and ":" not in library:
         return library
+    import hashlib
+
     folder = f"/tmp/tt-memtrace-{os.getuid()}"
     os.makedirs(folder, mode=0o700, exist_ok=True)
     if os.stat(folder).st_uid != os.getuid():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import gc
 import json
 import os
 import time
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from .. import _native, _tool
-from . import crashed, limits, preload, summary
+from . import limits, preload, summary
 from .baseline import Baseline
-from .figures import Figures
+from .figures import Figures, phases
 from .follower import Follower
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Session:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         option = config.option
-        self.top = int(option.tt_memtrace_top or config.getini("tt_memtrace_top"))
+        self.top = _count(option.tt_memtrace_top or config.getini("tt_memtrace_top"))
         self.fail_on_leak = option.tt_memtrace_fail_on_leak or config.getini("tt_memtrace_fail_on_leak")
         tolerance = option.tt_memtrace_tolerance or config.getini("tt_memtrace_tolerance")
         self.baseline = Baseline.read(option.tt_memtrace_baseline, tolerance)
@@ -42,17 +42,25 @@ class Session:
         #: By test; several for one that was run again.
         self.results: dict[str, list[Figures]] = {}
         self._since = time.time()
-        self.started: list[str] = []
+        #: Tests in the order in which they were started; a set that keeps it.
+        self._started: dict[str, None] = {}
         #: What fixtures left that ended after the last test, some lines each.
         self.left_at_end: list[str] = []
+        self.unjudged_at_end: list[str] = []
         self._follower: Follower | None = None
         self._follower_pid = 0
         self._current: Figures | None = None
+        #: Whether the call is over, and marked.
+        self._is_called = False
+        #: What was live at the marks of the test.
+        self._live: dict[str, dict[tuple[int, str], tuple[int, int]]] = {}
         self._limits = limits.Limits((), ())
         #: The tests that marks name.
         self._names: dict[str, str] = {}
         self._fixtures: dict[int, str] = {}
         self._n_fixtures = 0
+        #: Whether a test raised whose traceback, and with it local variables, may be there still.
+        self._has_traceback = False
 
     # Of the process that runs tests.
 
@@ -69,7 +77,7 @@ class Session:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, None]:
-        self._current = Figures(item.nodeid)
+        self._current, self._live, self._is_called = Figures(item.nodeid), {}, False
         self._names[_short(item.nodeid)] = item.nodeid
         self._mark(item, "begin")
         yield
@@ -79,10 +87,19 @@ class Session:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, None]:
         yield
         self._mark(item, "call")
+        self._is_called = True
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, None]:
+        has_garbage = self._has_garbage(item)
+        if has_garbage:
+            # Now, as the fixtures may take away the device that it is on.
+            gc.collect()
+            # pytest itself gave up earlier tracebacks when it called this test.
+            self._has_traceback = False
         yield
+        if has_garbage:
+            gc.collect()
         self._mark(item, "end")
 
     @pytest.hookimpl(hookwrapper=True)
@@ -111,6 +128,8 @@ class Session:
         figures = self._current
         if figures is None or self.is_controller:
             return
+        if call.excinfo is not None:
+            figures.raised = self._has_traceback = True
         if report.when == "setup":
             self._limits = limits.Limits((), ())
             try:
@@ -120,7 +139,8 @@ class Session:
             self._explain(report, call)
         elif report.when == "call":
             self._explain(report, call)
-            if self._limits.of_call and self._take_answers(item, "call", figures):
+            # A subtest has a report of its own, while its test goes on.
+            if self._is_called and self._limits.of_call and self._take_answers(item, "call", figures):
                 self._judge_peaks(report, figures)
         else:
             if self._take_answers(item, "end", figures):
@@ -130,6 +150,17 @@ class Session:
             report.user_properties.extend(_properties(figures))
             report.tt_memtrace = figures.to_json()  # type: ignore[attr-defined]
             self._current = None
+
+    def _has_garbage(self, item: pytest.Item) -> bool:
+        """Whether garbage has to be collected, which takes tens of milliseconds, so that what it holds fails no test."""
+        test = self._current
+        may_fail = self._limits.leaks or self.baseline is not None
+        if not may_fail or test is None or test.raised or not self._is_called:
+            return False
+        if not self._take_answers(item, "call", test):
+            return False
+        test.collected = True
+        return self._has_traceback or self._live.get("begin") != self._live.get("call")
 
     def _mark(self, item: pytest.Item, ending: str) -> None:
         if self.is_measuring:
@@ -141,19 +172,23 @@ class Session:
             figures.not_measured = "the recorder is not loaded"
             return False
         name = _short(item.nodeid)
+        if ending in self._live:
+            return True
         answers = self.follower.answer(f"{name}:{ending}")
         if answers is None:
             figures.not_measured = self.follower.problem
             return False
+        for phase, of_phase in phases(answers, name):
+            if phase is not None:
+                figures.see(phase, of_phase)
         for answer in answers:
             span, _, end = answer["mark"].rpartition(":")
-            if span == name and end in ("setup", "call"):
-                figures.see(end, answer)
-            elif span == name and end == "end":
-                figures.see("teardown", answer)
+            if span == name:
+                self._live[end] = _live(answer)
+            if span == name and end == "end":
                 figures.see_left(answer)
             elif end == "release":
-                figures.fixture_leaks += self._judge_fixture(span, answer)
+                self._judge_fixture(span, answer, figures.fixture_leaks, figures.unjudged_fixtures)
         if figures.n_dropped:
             figures.not_measured = f"{figures.n_dropped} events were dropped"
         return True
@@ -172,13 +207,15 @@ class Session:
         problems += [] if self.baseline is None else self.baseline.problems(figures)
         _fail(report, figures, problems + ([] if not self.fail_on_leak else figures.fixture_leaks))
 
-    def _judge_fixture(self, span: str, answer: dict[str, Any]) -> list[str]:
+    def _judge_fixture(self, span: str, answer: dict[str, Any], leaks: list[str], unjudged: list[str]) -> None:
+        """Adds to the one or the other if the fixture left something."""
         fixture = Figures(span.rpartition(" ")[0])
         fixture.see_left(answer)
         if not fixture.leaked_bytes():
-            return []
+            return
         text = f"{fixture.nodeid} left {summary.left(fixture, only_leaks=True)}"
-        return ["\n".join([text, *summary.holders(fixture.holders)])]
+        told = "\n".join([text, *summary.holders(fixture.holders)])
+        (unjudged if self._has_traceback else leaks).append(told)
 
     def _holders_at(self, n: int) -> list[str]:
         """Who held memory at an event: lines for people."""
@@ -230,8 +267,7 @@ class Session:
         return f"tt-memtrace: recording to {os.environ.get('TT_MEMTRACE_OUTPUT') or 'the current directory'}"
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        if nodeid not in self.started:
-            self.started.append(nodeid)
+        self._started[nodeid] = None
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         told = getattr(report, "tt_memtrace", None)
@@ -246,13 +282,16 @@ class Session:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
-        if self._fixtures or self._n_fixtures:
-            self._finish_fixtures()
+        if self.is_measuring and (self._n_fixtures or self._current is not None):
+            self._finish()
         if self.is_worker:
-            self.config.workeroutput["tt_memtrace_left"] = self.left_at_end  # type: ignore[attr-defined]
+            output = self.config.workeroutput  # type: ignore[attr-defined]
+            output["tt_memtrace_left"], output["tt_memtrace_unjudged"] = self.left_at_end, self.unjudged_at_end
             return
-        lost = [nodeid for nodeid in self.started if nodeid not in self.results]
+        lost = [nodeid for nodeid in self._started if nodeid not in self.results]
         if lost and _native.is_enabled():
+            from . import crashed
+
             known = crashed.figures({_short(nodeid): nodeid for nodeid in lost}, self._since)
             self.results.update({nodeid: [figures] for nodeid, figures in known.items()})
         for nodeid in lost:
@@ -260,22 +299,38 @@ class Session:
         path = self.config.option.tt_memtrace_json
         if path:
             tests = [attempts[-1].to_json() for attempts in self.results.values()]
-            data = {"schema": "tt-memtrace.pytest", "version": "1.0", "left_at_end": self.left_at_end, "tests": tests}
+            data = {
+                "schema": "tt-memtrace.pytest",
+                "version": "1.1",
+                "left_at_end": self.left_at_end,
+                "unjudged_at_end": self.unjudged_at_end,
+                "tests": tests,
+            }
             temporary = Path(f"{path}.{os.getpid()}")
             temporary.write_text(json.dumps(data, indent=1) + "\n")
             temporary.replace(path)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        self.left_at_end += getattr(node, "workeroutput", {}).get("tt_memtrace_left", [])
+        output = getattr(node, "workeroutput", {})
+        self.left_at_end += output.get("tt_memtrace_left", [])
+        self.unjudged_at_end += output.get("tt_memtrace_unjudged", [])
 
-    def _finish_fixtures(self) -> None:
-        """Fixtures may end after the last test, if the session was stopped."""
+    def _finish(self) -> None:
+        """If the session was stopped, fixtures end after the last test, and a test may not have come to its end."""
+        stopped = self._current
         self.follower.mark(END)
-        for answer in self.follower.answer(END) or []:
+        answers = self.follower.answer(END) or []
+        for answer in answers:
             span, _, end = answer["mark"].rpartition(":")
             if end == "release":
-                self.left_at_end += self._judge_fixture(span, answer)
+                self._judge_fixture(span, answer, self.left_at_end, self.unjudged_at_end)
+        if stopped is not None:
+            for phase, of_phase in phases(answers, _short(stopped.nodeid)):
+                if phase is not None:
+                    stopped.see(phase, of_phase)
+            stopped.not_measured = f"the session was stopped in it; up to then it had {stopped.held()}"
+            self.results[stopped.nodeid] = [stopped]
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.is_worker:
@@ -285,14 +340,38 @@ class Session:
             return
         is_hidden = self.config.option.tt_memtrace_hide_summary
         figures = [attempts[-1] for attempts in self.results.values()]
-        summary.write(terminalreporter, figures, self.left_at_end, self.top, is_hidden)
+        summary.write(terminalreporter, figures, self.left_at_end, self.unjudged_at_end, self.top, is_hidden)
+
+
+def _count(text: str | int) -> int:
+    """Raises ``pytest.UsageError`` if it is none."""
+    try:
+        count = int(text)
+    except ValueError:
+        count = -1
+    if count < 0:
+        raise pytest.UsageError(f"tt_memtrace_top: {text!r} is no number of tests and holders")
+    return count
 
 
 def _short(nodeid: str) -> str:
     """A name that a mark can have."""
     if len(nodeid.encode(errors="replace")) <= LONGEST_NAME:
         return nodeid
+    import hashlib
+
     return f"{nodeid[: LONGEST_NAME // 4]}...{hashlib.sha256(nodeid.encode(errors='replace')).hexdigest()}"
+
+
+def _live(answer: dict[str, Any]) -> dict[tuple[int, str], tuple[int, int]]:
+    """Bytes and buffers by chip and memory."""
+    return {
+        (chip, of["type"]): (int(of["live_bytes"]), int(of["n_buffers"]))
+        for group in answer["chips"]
+        for of in group["types"]
+        for chip in group["chips"]
+        if of["n_buffers"]
+    }
 
 
 def _fail(report: pytest.TestReport, figures: Figures, problems: list[str]) -> None:
@@ -315,4 +394,6 @@ def _properties(figures: Figures) -> list[tuple[str, object]]:
     properties: list[tuple[str, object]] = [
         (f"tt_memtrace_peak_{memory.lower()}_bytes", peak.bytes) for memory, peak in peaks if peak is not None
     ]
+    if figures.raised:
+        return [*properties, ("tt_memtrace_unjudged_bytes", sum(left.bytes for left in figures.unjudged()))]
     return [*properties, ("tt_memtrace_leaked_bytes", figures.leaked_bytes())]

@@ -15,15 +15,13 @@ def parse(text: str | int) -> int:
     unit = match.group(2).lower() if match else None
     if match is None or unit not in _UNITS:
         raise ValueError(f"{text!r} is no size; expected as in 65536, '64 KiB' or '1.5 GiB'")
-    return round(float(match.group(1)) * 1024 ** _UNITS[unit])
+    return round(float(match.group(1)) * 1024.0 ** _UNITS[unit])
 
 
 def slack(text: str, value: int) -> int:
     """The bytes that ``2%`` or ``64KiB`` of a figure are; of several with commas between, the largest."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
-    shares = [
-        int(value * float(part[:-1]) / 100) if part.endswith("%") else parse(part) for part in parts
-    ]
+    shares = [int(value * float(part[:-1]) / 100) if part.endswith("%") else parse(part) for part in parts]
     return max(shares, default=0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import sizes
+from .figures import MEMORIES
 
 if TYPE_CHECKING:
     import pytest
@@ -13,9 +14,16 @@ if TYPE_CHECKING:
 
 
 def write(
-    reporter: pytest.TerminalReporter, tests: list[Figures], left_at_end: list[str], top: int, is_hidden: bool
+    reporter: pytest.TerminalReporter,
+    tests: list[Figures],
+    left_at_end: list[str],
+    unjudged_at_end: list[str],
+    top: int,
+    is_hidden: bool,
 ) -> None:
     """The tests with the highest peaks, those that left something, and those that were not measured."""
+    # Else a line feed is added only when the first line is written, below the heading.
+    reporter.ensure_newline()
     unmeasured = [test for test in tests if test.not_measured is not None]
     measured = [test for test in tests if test.not_measured is None]
     if measured and not is_hidden:
@@ -24,6 +32,8 @@ def write(
         _write_left(reporter, measured, top)
     for text in left_at_end:
         reporter.write_line(f"LEAKED: {text}")
+    if not is_hidden:
+        _write_unjudged(reporter, tests, unjudged_at_end)
     if unmeasured:
         reporter.section("device memory NOT MEASURED (tt-memtrace)", sep="-")
         for test in unmeasured[: max(top, 5)]:
@@ -37,8 +47,7 @@ def _write_peaks(reporter: pytest.TerminalReporter, tests: list[Figures], top: i
     if not held:
         reporter.write_line("no test held device memory")
         return
-    total = lambda test: sum(_peak(test, memory) for memory in ("DRAM", "L1", "L1_SMALL", "TRACE"))  # noqa: E731
-    held.sort(key=total, reverse=True)
+    held.sort(key=lambda test: sum(_peak(test, memory) for memory in MEMORIES.values()), reverse=True)
     rows = [("DRAM peak", "L1 peak", "L1 room", "left", f"of the worst chip, {min(top, len(held))} of {len(held)} tests")]
     for test in held[:top]:
         room = "" if test.headroom_bytes is None else sizes.show(test.headroom_bytes)
@@ -64,6 +73,8 @@ def _write_left(reporter: pytest.TerminalReporter, tests: list[Figures], top: in
         reporter.write_line(f"LEAKED by {_cut(test.nodeid, 60)}: {left(test, only_leaks=True)}")
         for line in holders(test.holders[:top]):
             reporter.write_line(line)
+    if not all(test.collected for test in leaky):
+        reporter.write_line("  (or garbage that Python had yet to collect: --tt-memtrace-fail-on-leak does so first)")
     for test in tests:
         for text in test.fixture_leaks:
             reporter.write_line(f"LEAKED: {text}")
@@ -72,6 +83,17 @@ def _write_left(reporter: pytest.TerminalReporter, tests: list[Figures], top: in
         count, size = sum(one.n_buffers for one in unattributed), sum(one.bytes for one in unattributed)
         what = "nothing tells whether they are leaks"
         reporter.write_line(f"tests left {buffers(count, size)} unattributed: no operation was recorded, {what}")
+
+
+def _write_unjudged(reporter: pytest.TerminalReporter, tests: list[Figures], at_end: list[str]) -> None:
+    raised = [test for test in tests if test.unjudged()]
+    if raised:
+        all_left = [one for test in raised for one in test.unjudged()]
+        what = buffers(sum(one.n_buffers for one in all_left), sum(one.bytes for one in all_left))
+        who = _cut(raised[0].nodeid, 60) if len(raised) == 1 else f"{len(raised)} tests"
+        reporter.write_line(f"not judged: {who} raised and left {what} which the traceback may hold")
+    for text in [*at_end, *(text for test in tests for text in test.unjudged_fixtures)]:
+        reporter.write_line(f"not judged, as the traceback of a test that raised may hold it: {text}")
 
 
 def left(test: Figures, only_leaks: bool = False) -> str:

@@ -8,12 +8,20 @@ use crate::server::{ask::Asker, texts};
 use crate::state::Holder;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::time::Duration;
+
+/// How often `--follow` looks.
+const PAUSE: Duration = Duration::from_millis(1);
+/// How often it does if standard input tells it to, besides that.
+const PAUSE_IF_TOLD: Duration = Duration::from_millis(10);
 
 /// Asks once.
 pub fn run(args: &Ctl, out: &mut dyn Write) -> anyhow::Result<u8> {
     if let Some(path) = &args.follow {
-        follow::run(path, args.pid, args.num_largest, out, &is_unwanted)?;
+        let pause: &dyn Fn() = if args.on_input { &until_told } else { &|| std::thread::sleep(PAUSE) };
+        let (pid, n_largest) = (args.pid, args.num_largest);
+        follow::run(&follow::Wish { path, pid, n_largest, pause, is_over: &is_unwanted }, out)?;
         return Ok(exit::OK);
     }
     let Some(wanted) = &args.request else {
@@ -67,6 +75,18 @@ fn request(of: &CtlRequest) -> Value {
         CtlRequest::Baseline { clear } => json!({"request": "baseline", "clear": clear}),
         CtlRequest::State { top } => json!({"request": "state", "top": top}),
         CtlRequest::Shutdown => json!({"request": "shutdown"}),
+    }
+}
+
+/// Waits until something comes in at standard input, and takes that.
+fn until_told() {
+    let stdin = std::io::stdin();
+    let mut polled = [PollFd::new(&stdin, PollFlags::IN)];
+    let pause = Timespec { tv_sec: 0, tv_nsec: PAUSE_IF_TOLD.subsec_nanos().into() };
+    let is_told = matches!(poll(&mut polled, Some(&pause)), Ok(1..));
+    if is_told && !matches!(stdin.lock().read(&mut [0; 4096]), Ok(1..)) {
+        // Nobody will tell any more.
+        std::thread::sleep(PAUSE_IF_TOLD);
     }
 }
 
