@@ -94,7 +94,7 @@ fn cores_line(cores: &Cores, out: &mut Vec<u8>) {
     let mut o = Object::of_kind(out, "cores");
     o.number(key!("cores"), u64::from(cores.cores));
     o.list(key!("ranges"), &cores.ranges, |o, range| {
-        o.put_numbers([range.x0, range.y0, range.x1, range.y1]);
+        o.put_numbers(&[range.x0, range.y0, range.x1, range.y1]);
     });
     o.end_line();
 }
@@ -110,7 +110,7 @@ fn stack_line(stack: &Stack, out: &mut Vec<u8>) {
     let mut o = Object::of_kind(out, "stack");
     o.number(key!("stack"), u64::from(stack.stack));
     o.list(key!("frames"), &stack.frames, |o, frame| {
-        o.put_numbers([frame.file, frame.function, frame.line]);
+        o.put_numbers(&[frame.file, frame.function, frame.line]);
     });
     o.flag(key!("is_cut"), stack.is_cut);
     o.end_line();

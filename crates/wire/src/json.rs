@@ -111,11 +111,9 @@ impl<'a> Object<'a> {
     /// A string of ours, in which nothing has to be escaped.
     #[inline(never)]
     pub fn word(&mut self, key: &'static Key, word: &'static str) {
-        let at = self.key(key);
-        self.end = put(self.out, at, b"\"", 1);
+        self.open(key, b'"');
         self.put_bytes(word.as_bytes());
-        let at = self.room();
-        self.end = put(self.out, at, b"\",", 2);
+        self.end_text();
     }
 
     /// A string or null.
@@ -158,8 +156,7 @@ impl<'a> Object<'a> {
 
     /// A list; `each` puts an item.
     pub fn list<T>(&mut self, key: &'static Key, items: &[T], each: impl Fn(&mut Self, &T)) {
-        let at = self.key(key);
-        self.end = put(self.out, at, b"[", 1);
+        self.open(key, b'[');
         for item in items {
             each(self, item);
         }
@@ -169,25 +166,28 @@ impl<'a> Object<'a> {
     /// An object inside this one, or null.
     pub fn object<T>(&mut self, key: &'static Key, value: Option<&T>, fields: impl Fn(&mut Self, &T)) {
         let Some(value) = value else { return self.null(key) };
-        self.end = self.key(key);
-        self.put_object(value, fields);
+        self.open(key, b'{');
+        fields(self, value);
+        self.close(*b"},");
     }
 
     /// An object as an item.
     pub fn put_object<T>(&mut self, value: &T, fields: impl Fn(&mut Self, &T)) {
-        self.begin();
+        let at = self.room();
+        self.end = put(self.out, at, b"{", 1);
         fields(self, value);
         self.close(*b"},");
     }
 
     /// A list of a few numbers as an item.
     #[inline(never)]
-    pub fn put_numbers<const N: usize>(&mut self, numbers: [u32; N]) {
+    pub fn put_numbers(&mut self, numbers: &[u32]) {
         let at = self.room();
-        let out = &mut *self.out;
-        let at = put(out, at, b"[", 1);
-        let at = numbers.into_iter().fold(at, |at, number| put_number(out, at, number.into()));
-        self.end = put(out, at - 1, b"],", 2);
+        let mut at = put(self.out, at, b"[", 1);
+        for number in numbers {
+            at = put_number(self.out, at, u64::from(*number));
+        }
+        self.end = put(self.out, at - 1, b"],", 2);
     }
 
     /// A number as an item.
@@ -207,6 +207,11 @@ impl<'a> Object<'a> {
             rest = &rest[at + 1..];
         }
         self.put_bytes(rest);
+        self.end_text();
+    }
+
+    #[inline(always)]
+    fn end_text(&mut self) {
         let at = self.room();
         self.end = put(self.out, at, b"\",", 2);
     }
@@ -229,10 +234,11 @@ impl<'a> Object<'a> {
         self.put_bytes(&[b'\\', short]);
     }
 
+    /// Begins an object, a list or a text.
     #[inline(never)]
-    fn begin(&mut self) {
-        let at = self.room();
-        self.end = put(self.out, at, b"{", 1);
+    fn open(&mut self, key: &'static Key, bracket: u8) {
+        let at = self.key(key);
+        self.end = put(self.out, at, &[bracket], 1);
     }
 
     /// Ends an object or a list, in place of the last comma.
@@ -244,12 +250,13 @@ impl<'a> Object<'a> {
     }
 
     /// Puts a key where there is room behind it. The answer is where its value goes.
-    #[inline(always)]
+    #[inline(never)]
     fn key(&mut self, key: &Key) -> usize {
         let at = self.room();
         put(self.out, at, &key.text, usize::from(key.length))
     }
 
+    #[inline(never)]
     fn put_bytes(&mut self, bytes: &[u8]) {
         let at = self.room();
         if let Some(room) = self.out.get_mut(at..at + bytes.len()) {
@@ -303,14 +310,14 @@ fn put_number(out: &mut [u8], at: usize, value: u64) -> usize {
 
 #[inline(never)]
 fn put_digits(out: &mut [u8], mut at: usize, value: u64) -> usize {
+    let (rest, mut first) = (eight_digits(value % EIGHT_DIGITS), 1);
     if value >= EIGHT_DIGITS {
         at = put_digits(out, at, value / EIGHT_DIGITS);
-        let digits = eight_digits(value % EIGHT_DIGITS) | ZEROS;
-        return put(out, at, &digits.to_le_bytes(), 8);
+    } else {
+        first = rest | 1 << 56;
     }
-    let digits = eight_digits(value);
-    let n_zeros = (digits | 1 << 56).trailing_zeros() / 8;
-    let digits = (digits | ZEROS) >> (8 * n_zeros);
+    let n_zeros = first.trailing_zeros() / 8;
+    let digits = (rest | ZEROS) >> (8 * n_zeros);
     put(out, at, &digits.to_le_bytes(), 8 - n_zeros as usize)
 }
 
