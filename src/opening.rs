@@ -113,6 +113,8 @@ fn origin(process: &Process, capture: &Path) -> Origin {
     Origin { process_start: process.start, pid_namespace: inode.unwrap_or(0), capture: capture.to_vec() }
 }
 
+// Out of line, where it has less to clean up: a quarter of a kilobyte.
+#[inline(never)]
 fn header(process: Process, stacks: &str, spool: &Spool) -> Header {
     Header {
         version: version::CURRENT,
