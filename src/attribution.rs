@@ -41,9 +41,9 @@ pub fn known() -> Option<u32> {
 #[inline(never)]
 pub fn context(pipeline: &Pipeline) -> u32 {
     let Some(python) = python::found() else { return 0 };
-    let walk = Walk::here(python, test::current());
+    let mut walk = Walk::here(python, test::current());
     if walk.is_empty() {
         return 0;
     }
-    known::find(walk.key).unwrap_or_else(|| names::define(pipeline, python))
+    known::find(walk.key).unwrap_or_else(|| names::define(pipeline, python, &mut walk))
 }

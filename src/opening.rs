@@ -110,6 +110,8 @@ fn origin(process: &Process, capture: &Path) -> [u8; ORIGIN_BYTES] {
     Origin::encode(process.start, inode.unwrap_or(0), capture)
 }
 
+// Out of line, where it has less to clean up: a quarter of a kilobyte.
+#[inline(never)]
 fn header(process: Process, stacks: &str, spool: &Spool) -> Header {
     Header {
         version: version::CURRENT,

@@ -8,9 +8,9 @@ use super::python::{Object, Python, read};
 /// The module whose functions are named.
 const MODULE: &str = "ttnn";
 /// More of a function's instructions than this are not read; they are read from its beginning.
-const FARTHEST: u32 = 1 << 15;
+const FARTHEST: u16 = 1 << 15;
 /// A call whose arguments take more instructions than this is not looked at.
-const NEAR: usize = 192;
+const NEAR: usize = 256;
 /// A dotted name has at most so many parts.
 const MOST_PARTS: usize = 8;
 
@@ -24,7 +24,9 @@ pub struct Instructions {
     /// Where the names are that instructions number.
     names: usize,
     start: Start,
-    decode: fn(u8) -> Decoded,
+    decode: fn(u8) -> Op,
+    /// How many units behind each instruction are its cache. Empty if none has one.
+    caches: &'static [u8],
 }
 
 enum Start {
@@ -58,45 +60,59 @@ enum Op {
     Extended,
     /// Whatever else: a branch, a store.
     Other,
-    /// Nobody knows what stands behind it.
-    Unknown,
 }
 
 /// An instruction, and how many units behind it are its cache.
-type Decoded = (Op, u32);
+type Decoded = (Op, u8);
+/// The cache of an instruction behind which nobody knows what stands.
+const NO_END: u8 = u8::MAX;
 
 pub const OF_3_10: Instructions = Instructions {
     names: 64,
     start: Start::Bytes(48),
-    decode: |code| {
-        let op = match code {
-            9 => Op::Moves(0, 0),
-            100 | 124 | 135 | 136 => Op::Moves(0, 1),
-            10 | 11 | 12 | 15 | 82 => Op::Moves(1, 1),
-            16 | 19 | 20 | 22..=27 | 62..=66 | 107 | 117 | 118 => Op::Moves(2, 1),
-            162..=165 => Op::Moves(1, 0),
-            102..=104 | 133 | 157 => Op::Builds(1, 0),
-            105 => Op::Builds(2, 0),
-            156 => Op::Builds(1, 1),
-            155 => Op::Formats,
-            131 => Op::Calls(1, 0),
-            141 | 161 => Op::Calls(2, 1),
-            142 => Op::CallsWithBoth(2),
-            101 | 116 => Op::Global(0),
-            106 => Op::Attribute(0),
-            160 => Op::Method,
-            144 => Op::Extended,
-            _ => Op::Other,
-        };
-        (op, 0)
+    decode: |code| match code {
+        9 => Op::Moves(0, 0),
+        100 | 124 | 135 | 136 => Op::Moves(0, 1),
+        10 | 11 | 12 | 15 | 82 => Op::Moves(1, 1),
+        16 | 19 | 20 | 22..=27 | 62..=66 | 107 | 117 | 118 => Op::Moves(2, 1),
+        162..=165 => Op::Moves(1, 0),
+        102..=104 | 133 | 157 => Op::Builds(1, 0),
+        105 => Op::Builds(2, 0),
+        156 => Op::Builds(1, 1),
+        155 => Op::Formats,
+        131 => Op::Calls(1, 0),
+        141 | 161 => Op::Calls(2, 1),
+        142 => Op::CallsWithBoth(2),
+        101 | 116 => Op::Global(0),
+        106 => Op::Attribute(0),
+        160 => Op::Method,
+        144 => Op::Extended,
+        _ => Op::Other,
     },
+    caches: &[],
 };
 
 pub const OF_3_12: Instructions = Instructions {
     names: 32,
     start: Start::Inside(192),
+    decode: |code| decode_3_12(code).0,
+    caches: &CACHES_OF_3_12,
+};
+
+const CACHES_OF_3_12: [u8; 256] = {
+    let (mut caches, mut code) = ([0; 256], 0_u8);
+    loop {
+        caches[code as usize] = decode_3_12(code).1;
+        if code == u8::MAX {
+            break caches;
+        }
+        code += 1;
+    }
+};
+
+const fn decode_3_12(code: u8) -> Decoded {
     // Adaptive instructions stand beside the ones they are forms of.
-    decode: |code| match code {
+    match code {
         9 | 172 => (Op::Moves(0, 0), 0),
         2 | 84 | 86 | 88 | 100 | 124 | 127 | 136 | 137 => (Op::Moves(0, 1), 0),
         11 | 12 | 15 | 173 => (Op::Moves(1, 1), 0),
@@ -120,10 +136,10 @@ pub const OF_3_12: Instructions = Instructions {
         60 | 62..=67 | 92 | 93 | 123 | 141 | 159..=161 | 166..=168 => (Op::Other, 1),
         95 | 113 | 148 | 153 => (Op::Other, 4),
         // Forms that a debugger or a profiler puts in the place of others.
-        237.. => (Op::Unknown, 0),
+        237.. => (Op::Other, NO_END),
         _ => (Op::Other, 0),
-    },
-};
+    }
+}
 
 #[derive(Clone, Copy)]
 struct Step {
@@ -131,90 +147,135 @@ struct Step {
     argument: u32,
 }
 
-/// The last instructions up to a call.
-struct Steps {
-    ring: [Step; NEAR],
+/// Which units of a function are instructions: others are caches, so that can only be told from the function's beginning.
+/// It is kept, because the next call that is asked for is nearly always further on in the same function.
+pub struct Found {
+    /// The code object; 0 at first.
+    code: usize,
+    /// The last ones of those found so far, and how many those are.
+    ring: [u16; NEAR],
+    n: usize,
+    /// The one behind them.
+    next: u16,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self { code: 0, ring: [0; NEAR], n: 0, next: 0 }
+    }
+}
+
+impl Found {
+    /// Finds the instructions before the unit `last`. False if that is none.
+    ///
+    /// # Safety
+    /// `start` is where the instructions of the code object begin, one of which is at `last`.
+    unsafe fn find(&mut self, caches: &[u8], code: Object, start: Object, last: u16) -> bool {
+        if self.code != code.addr() || self.next > last {
+            (self.code, self.n, self.next) = (code.addr(), 0, 0);
+        }
+        while self.next < last {
+            // SAFETY: the caller's contract.
+            let code = unsafe { read::<u8>(start, 2 * usize::from(self.next)) };
+            let cache = caches.get(usize::from(code)).copied().unwrap_or(0);
+            if cache == NO_END {
+                return false;
+            }
+            self.ring[self.n % NEAR] = self.next;
+            self.n += 1;
+            self.next += 1 + u16::from(cache);
+        }
+        self.next == last
+    }
+}
+
+/// The instructions up to a call, which are read backwards.
+struct Steps<'a> {
+    found: &'a Found,
+    decode: fn(u8) -> Op,
+    /// Where the function's instructions begin.
+    start: Object,
+    /// The next one that is read; none behind the first.
+    unit: Option<u16>,
+    /// So many were found before it.
     n: usize,
 }
 
-impl Steps {
-    fn push(&mut self, step: Step) {
-        self.ring[self.n % NEAR] = step;
-        self.n += 1;
+impl Steps<'_> {
+    /// # Safety
+    /// The code object is still there.
+    unsafe fn back(&mut self) -> Option<Step> {
+        // SAFETY: the caller's contract.
+        let (op, mut argument) = unsafe { self.read(self.unit?) };
+        let mut shift = 8;
+        loop {
+            self.unit = match self.n.checked_sub(1) {
+                None => None,
+                // No longer known. It may belong to the argument.
+                Some(n) if self.found.n - n > NEAR => return None,
+                Some(n) => {
+                    self.n = n;
+                    Some(self.found.ring[n % NEAR])
+                }
+            };
+            // SAFETY: as above.
+            match self.unit.map(|unit| unsafe { self.read(unit) }) {
+                Some((Op::Extended, more)) => argument |= more.wrapping_shl(shift),
+                _ => return Some(Step { op, argument }),
+            }
+            shift += 8;
+        }
     }
 
-    /// Counted backwards: 0 is the last one.
-    fn back(&self, i: usize) -> Option<Step> {
-        (i < self.n.min(NEAR)).then(|| self.ring[(self.n - 1 - i) % NEAR])
+    unsafe fn read(&self, unit: u16) -> (Op, u32) {
+        // SAFETY: an instruction up to the one that is being executed.
+        let [code, argument] = unsafe { read::<[u8; 2]>(self.start, 2 * usize::from(unit)) };
+        ((self.decode)(code), u32::from(argument))
     }
 }
 
 /// The name of what is being called, such as `ttnn.distribute_tensor`, if it is a function of the runtime.
 ///
 /// # Safety
-/// `code` is the code of a frame of the calling thread, which is at byte `at`.
-pub unsafe fn called(python: &Python, code: Object, at: u32) -> Option<String> {
+/// `code` is the code of a frame of the calling thread, which is at byte `at`. None that `found` knows has ended.
+pub unsafe fn called(python: &Python, code: Object, at: u32, found: &mut Found) -> Option<String> {
+    let Instructions { start, decode, caches, .. } = &python.layout.instructions;
+    let start = match *start {
+        Start::Inside(start) => code.wrapping_add(start),
+        // SAFETY: a code object has its instructions there.
+        Start::Bytes(start) => unsafe { read::<Object>(code, start) }.wrapping_add(BYTES),
+    };
+    let last = u16::try_from(at / 2).ok().filter(|last| *last <= FARTHEST)?;
     // SAFETY: the caller's contract.
-    let steps = unsafe { steps(python, code, at) }?;
-    let call = steps.back(0)?;
+    if !unsafe { found.find(caches, code, start, last) } {
+        return None;
+    }
+    let mut steps = Steps { found, decode: *decode, start, unit: Some(last), n: found.n };
+    // SAFETY: as above.
+    let call = unsafe { steps.back() }?;
     let above = match call.op {
         Op::Calls(_, more) => call.argument + more,
         Op::CallsWithBoth(_) => 1 + (call.argument & 1),
         _ => return None,
     };
-    // SAFETY: the caller's contract.
-    unsafe { name(python, code, &steps, above) }
-}
-
-/// The instructions up to that byte.
-unsafe fn steps(python: &Python, code: Object, at: u32) -> Option<Steps> {
-    let instructions = &python.layout.instructions;
-    let start = match instructions.start {
-        Start::Inside(start) => code.wrapping_add(start),
-        // SAFETY: a code object has its instructions there.
-        Start::Bytes(start) => unsafe { read::<Object>(code, start) }.wrapping_add(BYTES),
-    };
-    if at / 2 > FARTHEST {
-        return None;
-    }
-    let mut steps = Steps { ring: [Step { op: Op::Other, argument: 0 }; NEAR], n: 0 };
-    let (mut unit, mut extended) = (0, 0_u32);
-    while unit <= at / 2 {
-        // SAFETY: up to the instruction that is being executed.
-        let [code, argument] = unsafe { read::<[u8; 2]>(start, 2 * unit as usize) };
-        let (op, cache) = (instructions.decode)(code);
-        let argument = extended << 8 | u32::from(argument);
-        match op {
-            Op::Unknown => return None,
-            Op::Extended => extended = argument,
-            _ => {
-                extended = 0;
-                steps.push(Step { op, argument });
-            }
-        }
-        if unit == at / 2 {
-            return Some(steps);
-        }
-        unit += 1 + cache;
-    }
-    None
+    // SAFETY: as above.
+    unsafe { name(python, code, &mut steps, above) }
 }
 
 /// The dotted name of the value under so many others.
-unsafe fn name(python: &Python, code: Object, steps: &Steps, mut above: u32) -> Option<String> {
-    let mut i = 1;
+unsafe fn name(python: &Python, code: Object, steps: &mut Steps<'_>, mut above: u32) -> Option<String> {
+    let mut step;
     loop {
-        let step = steps.back(i)?;
+        // SAFETY: the caller's contract.
+        step = unsafe { steps.back() }?;
         let (takes, leaves) = step.effect()?;
         if above < leaves {
             break;
         }
         above = above - leaves + takes;
-        i += 1;
     }
     let mut parts: Vec<String> = Vec::new();
-    for i in i..i + MOST_PARTS {
-        let step = steps.back(i)?;
+    while parts.len() < MOST_PARTS {
         let number = match step.op {
             Op::Global(shift) | Op::Attribute(shift) => step.argument >> shift,
             Op::Method => step.argument,
@@ -225,6 +286,8 @@ unsafe fn name(python: &Python, code: Object, steps: &Steps, mut above: u32) -> 
         if matches!(step.op, Op::Global(_)) {
             break;
         }
+        // SAFETY: the caller's contract.
+        step = unsafe { steps.back() }?;
     }
     (parts.len() > 1 && parts.last().is_some_and(|root| root == MODULE)).then(|| {
         parts.reverse();
@@ -244,7 +307,7 @@ impl Step {
             Op::Attribute(shift) => (1, 1 + (argument & shift)),
             Op::Method => (1, 2),
             Op::Formats => (1 + (argument >> 2 & 1), 1),
-            Op::Extended | Op::Other | Op::Unknown => return None,
+            Op::Extended | Op::Other => return None,
         })
     }
 }

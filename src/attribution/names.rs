@@ -4,13 +4,15 @@
 
 use super::frames::{self, Frame, Walk};
 use super::python::{Object, Python, read};
-use super::{calls, codes, known, objects, test};
+use super::{calls, codes, known, objects};
 use crate::pipeline::Pipeline;
 use crate::table::{Table, find};
 use tt_memtrace_wire::{Context, Line, Stack, Text};
 
 /// The most items of a table: seven eighths of a power of two are as many as it holds before it doubles, to 1 MB here.
 const MOST: usize = 7 << 12;
+/// In the key of a site, stands for all instructions of its function.
+const ANY_INSTRUCTION: u64 = u64::MAX;
 /// So often a thread's frames are looked at anew.
 const MOST_WALKS: usize = 4;
 /// What could not be read.
@@ -27,6 +29,11 @@ pub struct Names {
     /// The generation of the code objects that `sites` knows.
     generation: u32,
     sites: Table,
+    /// The last site that was found at each depth, from the outermost frame: what a thread does next has most of its
+    /// frames from what it did before.
+    recent: [Recent; frames::MOST_FRAMES],
+    /// Where the instructions are of the function whose call was looked at last.
+    calls: calls::Found,
     texts: Table,
     stacks: Table,
     contexts: Table,
@@ -40,8 +47,16 @@ pub struct Names {
     folder: Option<Box<str>>,
 }
 
+/// An instruction of a code object, by its address, and where it is.
+#[derive(Clone, Copy, Default)]
+struct Recent {
+    code: usize,
+    at: u32,
+    site: Site,
+}
+
 /// Where an instruction of a code object is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 struct Site {
     file: u32,
     function: u32,
@@ -50,27 +65,24 @@ struct Site {
     is_runtime: bool,
 }
 
-const NOWHERE: Site = Site { file: 0, function: 0, line: 0, is_runtime: false };
-
 /// Gives the context of the calling thread a number and defines it, with everything it names that is new.
-pub fn define(pipeline: &Pipeline, python: &Python) -> u32 {
+pub fn define(pipeline: &Pipeline, python: &Python, walk: &mut Walk) -> u32 {
     let names = &mut *pipeline.names();
-    let mut walk = Walk::here(python, test::current());
-    let mut sites = [NOWHERE; frames::MOST_FRAMES];
+    let mut sites = [Site::default(); frames::MOST_FRAMES];
     let mut n_walks = 1;
     // At most: code objects have ended, and the first operation of all is found again.
-    while names.has_news(pipeline, python, &walk, &mut sites) {
+    while names.has_news(pipeline, python, walk, &mut sites) {
         if n_walks == MOST_WALKS {
             return 0;
         }
-        walk = Walk::here(python, walk.test);
+        *walk = Walk::here(python, walk.test);
         n_walks += 1;
     }
     // Another thread may have been here first.
     if let Some(number) = known::find(walk.key) {
         return number;
     }
-    let (stack, op) = names.stack(pipeline, python, &walk, &mut sites[..walk.frames().len()]);
+    let (stack, op) = names.stack(pipeline, python, walk, &mut sites[..walk.frames().len()]);
     let test = walk.test.map(|test| names.text(pipeline, &test.id));
     let number = names.context(pipeline, op, stack, test);
     known::insert(walk.key, number);
@@ -84,22 +96,29 @@ impl Names {
     fn has_news(&mut self, pipeline: &Pipeline, python: &Python, walk: &Walk, sites: &mut [Site]) -> bool {
         // Other code objects may be where some were that were read. None that is on this thread's stack can end.
         if self.generation != walk.generation {
-            self.sites.clear();
+            self.forget_sites();
             frames::forget_operations();
-            self.generation = walk.generation;
+            self.generation = codes::generation();
             return true;
         }
         let before = self.n_operations;
-        for (site, frame) in sites.iter_mut().zip(walk.frames()) {
+        let n = walk.frames().len();
+        for (i, (site, frame)) in sites.iter_mut().zip(walk.frames()).enumerate() {
             // SAFETY: the code of a frame of the calling thread.
-            *site = unsafe { self.site(pipeline, python, frame) };
+            *site = unsafe { self.site_at(pipeline, python, n - 1 - i, frame) };
         }
         if self.n_operations == before {
             return false;
         }
         // Which files are the runtime's own is known only now.
-        self.sites.clear();
+        self.forget_sites();
         true
+    }
+
+    fn forget_sites(&mut self) {
+        self.sites.clear();
+        self.recent.fill(Recent::default());
+        self.calls = calls::Found::default();
     }
 
     /// Numbers of the stack and of the operation.
@@ -154,7 +173,7 @@ impl Names {
     ) -> Option<u32> {
         let (frame, _) = frames.iter().zip(sites).find(|(_, site)| !site.is_runtime)?;
         // SAFETY: a frame of the calling thread.
-        let name = unsafe { calls::called(python, frame.code, frame.at) }?;
+        let name = unsafe { calls::called(python, frame.code, frame.at, &mut self.calls) }?;
         Some(self.text(pipeline, &name))
     }
 
@@ -220,31 +239,74 @@ impl Names {
         text
     }
 
+    /// The site of a frame that has so many around it.
+    ///
     /// # Safety
     /// The frame is one of the calling thread's.
+    #[inline(always)]
+    unsafe fn site_at(&mut self, pipeline: &Pipeline, python: &Python, depth: usize, frame: &Frame) -> Site {
+        let (code, at) = (frame.code.addr(), frame.at);
+        if let Some(recent) = self.recent.get(depth)
+            && (recent.code, recent.at) == (code, at)
+        {
+            return recent.site;
+        }
+        // SAFETY: the caller's contract.
+        let site = unsafe { self.site(pipeline, python, frame) };
+        self.recent[depth] = Recent { code, at, site };
+        site
+    }
+
+    /// # Safety
+    /// The frame is one of the calling thread's.
+    #[inline(never)]
     unsafe fn site(&mut self, pipeline: &Pipeline, python: &Python, frame: &Frame) -> Site {
         let key = [frame.code.addr() as u64, u64::from(frame.at)];
-        if let Some([file, function, line, is_runtime]) = find(&self.sites, key) {
-            return Site { file, function, line, is_runtime: is_runtime != 0 };
+        if let Some(site) = self.known_site(key) {
+            return site;
         }
-        codes::note_read(frame.code);
+        // SAFETY: the caller's contract.
+        let function = unsafe { self.function_site(pipeline, python, frame.code) };
+        // SAFETY: the frame keeps its code alive.
+        let line = unsafe { python.line(frame.code, frame.at) };
+        self.add_site(key, Site { line, ..function })
+    }
+
+    /// All that is the same for each instruction of the function.
+    ///
+    /// # Safety
+    /// The code is that of one of the calling thread's frames.
+    unsafe fn function_site(&mut self, pipeline: &Pipeline, python: &Python, code: Object) -> Site {
+        let key = [code.addr() as u64, ANY_INSTRUCTION];
+        if let Some(site) = self.known_site(key) {
+            return site;
+        }
+        codes::note_read(code);
         // SAFETY: the frame keeps its code alive, and that its texts.
         let [file, function] = [python.layout.code_file, python.layout.code_name]
-            .map(|at| unsafe { code_text(python, frame.code, at) });
+            .map(|at| unsafe { code_text(python, code, at) });
         if function.ends_with("__call__")
             && let Some(folder) = file.strip_suffix(OPERATIONS)
         {
-            let is_new = frames::note_operation(frame.code) || self.folder.is_none();
+            let is_new = frames::note_operation(code) || self.folder.is_none();
             self.n_operations += u32::from(is_new);
             self.folder = Some(format!("{folder}/ttnn/").into());
         }
         let is_runtime = INSTALLED.iter().any(|folder| has(&file, folder))
             || self.folder.as_deref().is_some_and(|folder| file.starts_with(folder));
-        // SAFETY: as above.
-        let line = unsafe { python.line(frame.code, frame.at) };
         let (file, function) = (self.text(pipeline, &file), self.text(pipeline, &function));
+        self.add_site(key, Site { file, function, line: 0, is_runtime })
+    }
+
+    fn known_site(&self, key: [u64; 2]) -> Option<Site> {
+        let [file, function, line, is_runtime] = find(&self.sites, key)?;
+        Some(Site { file, function, line, is_runtime: is_runtime != 0 })
+    }
+
+    fn add_site(&mut self, key: [u64; 2], site: Site) -> Site {
+        let Site { file, function, line, is_runtime } = site;
         add(&mut self.sites, key, [file, function, line, u32::from(is_runtime)]);
-        Site { file, function, line, is_runtime }
+        site
     }
 }
 

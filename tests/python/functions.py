@@ -73,17 +73,46 @@ space = {"told": told, "tell": tell, "ttnn": ttnn}
 exec(compile(source, "long.py", "exec"), space)
 
 
+def the_later_line_first():
+    for is_earlier in (False, True):
+        number, a = told.new()
+        if is_earlier:
+            first(a)
+            ttnn.deep.er.create(a)
+            tell(number, the_later_line_first.__code__.co_firstlineno + 5, "ttnn.deep.er.create")
+        else:
+            ttnn.create(a)
+            tell(number, the_later_line_first.__code__.co_firstlineno + 8, "ttnn.create")
+
+
 class Anything:
     def __getattr__(self, name):
         return None
 
 
-functions = [plain, dotted, nested, with_a_branch, starred, starred_twice, not_the_runtimes]
+functions = [plain, dotted, nested, with_a_branch, starred, starred_twice, not_the_runtimes, the_later_line_first]
 # Often enough that the interpreter has adapted its instructions.
 for _ in range(60):
     for function in functions:
         function()
     space["long"](Anything())
+# Each lies where the last one was, and has its instructions at other places.
+lines = ["    a.address\n", "    ttnn.create(a)\n", "    ttnn.CONSTANT\n"]
+bodies = ["".join(lines), "".join(reversed(lines))]
+makers = [compile(f"def made(a):\n{body}", "made.py", "exec").co_consts[0] for body in bodies]
+space = {"ttnn": ttnn}
+calls = [told.new() for _ in range(60)]
+place, n_again = None, 0
+for i, (_, a) in enumerate(calls):
+    made = types.FunctionType(makers[i % 2].replace(), space)
+    n_again += id(made.__code__) == place
+    place = id(made.__code__)
+    made(a)
+    line = sys._getframe().f_lineno - 1
+    del made
+assert n_again > 30, n_again
+for number, _ in calls:
+    told.tell(number, [["made.py", "made", 3], *told.frames(sys._getframe(), line)], "ttnn.create")
 number, a = told.new()
 ttnn.create(a)
 told.tell(number, told.frames(sys._getframe(), sys._getframe().f_lineno - 1), "ttnn.create")

@@ -1,56 +1,94 @@
 //! JSON text, as fast as can be: a capture's line is written for each event, beside the traced program.
 //!
-//! What is written gathers in a piece of fixed size on the stack, where keys, names and numbers are copied in a few
-//! words of fixed size. (A vector is looked at for its room, and calls `memcpy`, for each of them.)
+//! There is always so much room at the end that keys, names and numbers are copied in a few words of fixed size.
+//! (`Vec::extend` looks for room, and calls `memcpy`, for each of them.) Where the next one goes is handed on as a value
+//! and stored once for each field: to store it and load it again takes longer than the copying.
 
 use std::fmt::Display;
 
 /// Integers above this lose digits in readers whose only number is a double, so they are written as strings.
 pub(crate) const EXACT_IN_A_DOUBLE: u64 = 1 << 53;
 
-/// The bytes of the piece: more than nearly every line has.
-const PIECE: usize = 512;
+/// So much room is made at once: more than nearly every line takes.
+const MORE: usize = 512;
+/// So much room there is before a key, a few numbers or the ends of a text are put: more than they take.
+const ROOM: usize = 160;
+/// More than any key takes.
+const MOST_KEY: usize = 23;
 /// Longer texts than this are copied by `memcpy`.
 const SHORT: usize = 32;
-/// The digits of the largest number.
-const MOST_DIGITS: usize = 20;
-/// All numbers of two digits.
-const PAIRS: [[u8; 2]; 100] = pairs();
+/// A digit and what comes behind it.
+const ONE_DIGIT: u64 = u64::from_le_bytes(*b"0,      ");
+/// More than any number of eight digits.
+const EIGHT_DIGITS: u64 = 100_000_000;
+/// Eight characters.
+const ZEROS: u64 = u64::from_le_bytes(*b"00000000");
 
 /// A JSON object that is being written, one to a line. The fields come out in the order of the calls. Each has a
 /// comma behind it; what ends the object takes the place of the last one.
 pub(crate) struct Object<'a> {
+    /// What is written, and room behind it.
     out: &'a mut Vec<u8>,
-    piece: [u8; PIECE],
-    filled: usize,
+    /// Where the room begins.
+    end: usize,
 }
+
+/// The key of a field, with its quotes and its colon, and how many bytes that is.
+pub(crate) struct Key {
+    text: [u8; MOST_KEY],
+    length: u8,
+}
+
+impl Key {
+    /// For [`key!`].
+    pub const fn new(name: &str) -> Self {
+        let (name, mut text) = (name.as_bytes(), [b':'; MOST_KEY]);
+        let (mut i, mut length) = (0, 3);
+        while i < name.len() {
+            text[i + 1] = name[i];
+            (i, length) = (i + 1, length + 1);
+        }
+        (text[0], text[i + 1]) = (b'"', b'"');
+        Self { text, length }
+    }
+}
+
+/// The key of that name, made when this is compiled.
+macro_rules! key {
+    ($name:literal) => {
+        const { &$crate::json::Key::new($name) }
+    };
+}
+pub(crate) use key;
 
 impl<'a> Object<'a> {
     /// Begins a line with its kind.
     #[inline(never)]
     pub fn of_kind(out: &'a mut Vec<u8>, kind: &str) -> Self {
-        let mut object = Self { out, piece: [0; PIECE], filled: 0 };
-        object.begin();
-        object.text("kind", kind);
+        let end = out.len();
+        let mut object = Self { out, end };
+        let at = object.room();
+        object.end = put(object.out, at, b"{\"kind\":", 8);
+        object.put_text(kind);
         object
     }
 
     /// Ends the line.
     pub fn end_line(mut self) {
         self.close(*b"}\n");
-        self.empty();
+        self.out.truncate(self.end);
     }
 
     /// A number; as a string if a double cannot hold it.
     #[inline(never)]
-    pub fn number(&mut self, key: &'static str, value: u64) {
-        self.key(key);
-        self.put_number(value);
+    pub fn number(&mut self, key: &'static Key, value: u64) {
+        let at = self.key(key);
+        self.end = put_number(self.out, at, value);
     }
 
     /// A number or null.
     #[inline(never)]
-    pub fn optional(&mut self, key: &'static str, value: Option<u64>) {
+    pub fn optional(&mut self, key: &'static Key, value: Option<u64>) {
         match value {
             Some(value) => self.number(key, value),
             None => self.null(key),
@@ -58,20 +96,28 @@ impl<'a> Object<'a> {
     }
 
     #[inline(never)]
-    fn null(&mut self, key: &'static str) {
-        self.key(key);
-        self.put(b"null,", 5);
+    fn null(&mut self, key: &'static Key) {
+        let at = self.key(key);
+        self.end = put(self.out, at, b"null,", 5);
     }
 
     /// A string.
     #[inline(never)]
-    pub fn text(&mut self, key: &'static str, value: &str) {
-        self.key(key);
+    pub fn text(&mut self, key: &'static Key, value: &str) {
+        self.end = self.key(key);
         self.put_text(value);
     }
 
+    /// A string of ours, in which nothing has to be escaped.
+    #[inline(never)]
+    pub fn word(&mut self, key: &'static Key, word: &'static str) {
+        self.open(key, b'"');
+        self.put_bytes(word.as_bytes());
+        self.end_text();
+    }
+
     /// A string or null.
-    pub fn optional_text(&mut self, key: &'static str, value: Option<&str>) {
+    pub fn optional_text(&mut self, key: &'static Key, value: Option<&str>) {
         match value {
             Some(value) => self.text(key, value),
             None => self.null(key),
@@ -79,28 +125,29 @@ impl<'a> Object<'a> {
     }
 
     /// The name of a value if it has one, else the value as it is displayed.
-    pub fn name(&mut self, key: &'static str, name: Option<&'static str>, value: impl Display) {
+    pub fn name(&mut self, key: &'static Key, name: Option<&'static str>, value: impl Display) {
         match name {
-            Some(name) => self.text(key, name),
+            Some(name) => self.word(key, name),
             None => self.displayed(key, &value),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn displayed(&mut self, key: &'static str, value: &dyn Display) {
+    fn displayed(&mut self, key: &'static Key, value: &dyn Display) {
         self.text(key, &value.to_string());
     }
 
     /// True or false.
     #[inline(never)]
-    pub fn flag(&mut self, key: &'static str, value: bool) {
-        self.key(key);
-        self.put_bytes(if value { b"true," } else { b"false," });
+    pub fn flag(&mut self, key: &'static Key, value: bool) {
+        let at = self.key(key);
+        let (word, length) = if value { (b"true, ", 5) } else { (b"false,", 6) };
+        self.end = put(self.out, at, word, length);
     }
 
     /// True, false or null.
-    pub fn optional_flag(&mut self, key: &'static str, value: Option<bool>) {
+    pub fn optional_flag(&mut self, key: &'static Key, value: Option<bool>) {
         match value {
             Some(value) => self.flag(key, value),
             None => self.null(key),
@@ -108,66 +155,51 @@ impl<'a> Object<'a> {
     }
 
     /// A list; `each` puts an item.
-    pub fn list<T>(&mut self, key: &'static str, items: &[T], each: impl Fn(&mut Self, &T)) {
-        self.key(key);
-        self.put_list(items, each);
-    }
-
-    /// An object inside this one, or null.
-    pub fn object<T>(&mut self, key: &'static str, value: Option<&T>, fields: impl Fn(&mut Self, &T)) {
-        let Some(value) = value else { return self.null(key) };
-        self.key(key);
-        self.put_object(value, fields);
-    }
-
-    /// An object as an item.
-    pub fn put_object<T>(&mut self, value: &T, fields: impl Fn(&mut Self, &T)) {
-        self.begin();
-        fields(self, value);
-        self.close(*b"},");
-    }
-
-    /// A list as an item.
-    pub fn put_list<T>(&mut self, items: &[T], each: impl Fn(&mut Self, &T)) {
-        self.put(b"[", 1);
+    pub fn list<T>(&mut self, key: &'static Key, items: &[T], each: impl Fn(&mut Self, &T)) {
+        self.open(key, b'[');
         for item in items {
             each(self, item);
         }
         self.close(*b"],");
     }
 
+    /// An object inside this one, or null.
+    pub fn object<T>(&mut self, key: &'static Key, value: Option<&T>, fields: impl Fn(&mut Self, &T)) {
+        let Some(value) = value else { return self.null(key) };
+        self.open(key, b'{');
+        fields(self, value);
+        self.close(*b"},");
+    }
+
+    /// An object as an item.
+    pub fn put_object<T>(&mut self, value: &T, fields: impl Fn(&mut Self, &T)) {
+        let at = self.room();
+        self.end = put(self.out, at, b"{", 1);
+        fields(self, value);
+        self.close(*b"},");
+    }
+
+    /// A list of a few numbers as an item.
+    #[inline(never)]
+    pub fn put_numbers(&mut self, numbers: &[u32]) {
+        let at = self.room();
+        let mut at = put(self.out, at, b"[", 1);
+        for number in numbers {
+            at = put_number(self.out, at, u64::from(*number));
+        }
+        self.end = put(self.out, at - 1, b"],", 2);
+    }
+
     /// A number as an item.
-    #[inline(always)]
     pub fn put_number(&mut self, value: u64) {
-        let is_text = value > EXACT_IN_A_DOUBLE;
-        if is_text {
-            self.put(b"\"", 1);
-        }
-        // From the last digit to the first. So many bytes as there can be are copied from there.
-        let mut digits = [0; 2 * MOST_DIGITS];
-        let (mut at, mut rest) = (MOST_DIGITS, value);
-        while rest > 99 {
-            at -= 2;
-            set_pair(&mut digits, at, rest % 100);
-            rest /= 100;
-        }
-        at -= 2;
-        set_pair(&mut digits, at, rest);
-        if rest < 10 {
-            at += 1;
-        }
-        if let Some(digits) = digits.get(at..).and_then(|digits| digits.first_chunk::<MOST_DIGITS>()) {
-            self.put(digits, MOST_DIGITS - at);
-        }
-        if is_text {
-            self.put(b"\"", 1);
-        }
-        self.put(b",", 1);
+        let at = self.room();
+        self.end = put_number(self.out, at, value);
     }
 
     /// A string as an item.
     pub fn put_text(&mut self, value: &str) {
-        self.put(b"\"", 1);
+        let at = self.room();
+        self.end = put(self.out, at, b"\"", 1);
         let mut rest = value.as_bytes();
         while let Some(at) = rest.iter().position(|byte| matches!(byte, 0..b' ' | b'"' | b'\\')) {
             self.put_bytes(&rest[..at]);
@@ -175,7 +207,13 @@ impl<'a> Object<'a> {
             rest = &rest[at + 1..];
         }
         self.put_bytes(rest);
-        self.put(b"\",", 2);
+        self.end_text();
+    }
+
+    #[inline(always)]
+    fn end_text(&mut self) {
+        let at = self.room();
+        self.end = put(self.out, at, b"\",", 2);
     }
 
     /// A byte that may not stand in a string as it is.
@@ -190,75 +228,108 @@ impl<'a> Object<'a> {
             b'\t' => b't',
             _ => {
                 let digit = |digit: u8| b"0123456789abcdef"[usize::from(digit)];
-                return self.put(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)], 6);
+                return self.put_bytes(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
             }
         };
-        self.put(&[b'\\', short], 2);
+        self.put_bytes(&[b'\\', short]);
     }
 
+    /// Begins an object, a list or a text.
     #[inline(never)]
-    fn begin(&mut self) {
-        self.put(b"{", 1);
+    fn open(&mut self, key: &'static Key, bracket: u8) {
+        let at = self.key(key);
+        self.end = put(self.out, at, &[bracket], 1);
     }
 
     /// Ends an object or a list, in place of the last comma.
     #[inline(never)]
     fn close(&mut self, end: [u8; 2]) {
-        if self.filled.checked_sub(1).and_then(|last| self.piece.get(last)) == Some(&b',') {
-            self.filled -= 1;
-        }
-        self.put(&end, 2);
+        let at = self.room();
+        let has_comma = at.checked_sub(1).and_then(|last| self.out.get(last)) == Some(&b',');
+        self.end = put(self.out, at - usize::from(has_comma), &end, 2);
+    }
+
+    /// Puts a key where there is room behind it. The answer is where its value goes.
+    #[inline(never)]
+    fn key(&mut self, key: &Key) -> usize {
+        let at = self.room();
+        put(self.out, at, &key.text, usize::from(key.length))
     }
 
     #[inline(never)]
-    fn key(&mut self, key: &'static str) {
-        self.put(b"\"", 1);
-        self.put_bytes(key.as_bytes());
-        self.put(b"\":", 2);
-    }
-
-    /// The first `length` of `N` bytes. All are copied: what is too much is overwritten by what comes next.
-    #[inline(always)]
-    fn put<const N: usize>(&mut self, bytes: &[u8; N], length: usize) {
-        if self.filled > PIECE - N {
-            self.empty();
-        }
-        if let Some(room) = self.piece.get_mut(self.filled..).and_then(|room| room.first_chunk_mut()) {
-            *room = *bytes;
-            self.filled += length;
-        }
-    }
-
-    #[inline(always)]
     fn put_bytes(&mut self, bytes: &[u8]) {
-        if bytes.len() > PIECE - self.filled {
-            self.empty();
-        }
-        match self.piece.get_mut(self.filled..).and_then(|room| room.get_mut(..bytes.len())) {
-            Some(room) => {
-                copy(room, bytes);
-                self.filled += bytes.len();
-            }
-            None => self.out.extend_from_slice(bytes),
+        let at = self.room();
+        if let Some(room) = self.out.get_mut(at..at + bytes.len()) {
+            copy(room, bytes);
+            self.end += bytes.len();
+        } else {
+            self.out.truncate(at);
+            self.out.extend_from_slice(bytes);
+            self.end = self.out.len();
         }
     }
 
-    /// Moves the piece to where it is wanted, but for a comma that may have to give way.
-    #[inline(never)]
-    fn empty(&mut self) {
-        let filled = self.piece.get(..self.filled).unwrap_or_default();
-        match filled.split_last() {
-            Some((b',', rest)) => {
-                self.out.extend_from_slice(rest);
-                self.piece[0] = b',';
-                self.filled = 1;
-            }
-            _ => {
-                self.out.extend_from_slice(filled);
-                self.filled = 0;
-            }
+    /// Where the next bytes go, of which there may be [`ROOM`].
+    #[inline(always)]
+    fn room(&mut self) -> usize {
+        if self.out.len() < self.end + ROOM {
+            self.make_room();
         }
+        self.end
     }
+
+    #[inline(never)]
+    fn make_room(&mut self) {
+        self.out.resize(self.end + MORE, 0);
+    }
+}
+
+/// The first `length` of `N` bytes. All are copied: what is too much is overwritten by what comes next. The answer is
+/// where that goes.
+#[inline(always)]
+fn put<const N: usize>(out: &mut [u8], at: usize, bytes: &[u8; N], length: usize) -> usize {
+    if let Some(room) = out.get_mut(at..).and_then(|room| room.first_chunk_mut()) {
+        *room = *bytes;
+    }
+    at + length
+}
+
+#[inline(never)]
+fn put_number(out: &mut [u8], at: usize, value: u64) -> usize {
+    if let digit @ 0..10 = value {
+        return put(out, at, &(digit | ONE_DIGIT).to_le_bytes(), 2);
+    }
+    if value > EXACT_IN_A_DOUBLE {
+        let at = put(out, at, b"\"", 1);
+        let at = put_digits(out, at, value);
+        return put(out, at, b"\",", 2);
+    }
+    let at = put_digits(out, at, value);
+    put(out, at, b",", 1)
+}
+
+#[inline(never)]
+fn put_digits(out: &mut [u8], mut at: usize, value: u64) -> usize {
+    let (rest, mut first) = (eight_digits(value % EIGHT_DIGITS), 1);
+    if value >= EIGHT_DIGITS {
+        at = put_digits(out, at, value / EIGHT_DIGITS);
+    } else {
+        first = rest | 1 << 56;
+    }
+    let n_zeros = first.trailing_zeros() / 8;
+    let digits = (rest | ZEROS) >> (8 * n_zeros);
+    put(out, at, &digits.to_le_bytes(), 8 - n_zeros as usize)
+}
+
+/// Eight digits, each in a byte, the first one in the lowest.
+#[inline(always)]
+fn eight_digits(value: u64) -> u64 {
+    // Two halves of four digits, four quarters of two, eight single ones. A product and a shift divide them all.
+    let halves = (value / 10_000) | ((value % 10_000) << 32);
+    let hundreds = (halves * 10_486) >> 20 & 0x7f_0000_007f;
+    let quarters = hundreds | (halves - 100 * hundreds) << 16;
+    let tens = (quarters * 103) >> 10 & 0xf_000f_000f_000f;
+    tens | (quarters - 10 * tens) << 8
 }
 
 /// Copies as many bytes as both have: a short text as its first and its last words, which may overlap.
@@ -283,25 +354,6 @@ fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
     }
 }
 
-#[inline(always)]
-fn set_pair(digits: &mut [u8; 2 * MOST_DIGITS], at: usize, pair: u64) {
-    let pair = usize::try_from(pair).ok().and_then(|pair| PAIRS.get(pair));
-    if let (Some(to), Some(pair)) = (digits.get_mut(at..).and_then(|to| to.first_chunk_mut()), pair) {
-        *to = *pair;
-    }
-}
-
-const fn pairs() -> [[u8; 2]; 100] {
-    let mut pairs = [[b'0'; 2]; 100];
-    let mut i = 0;
-    while i < 99 {
-        let [tens, ones] = pairs[i];
-        i += 1;
-        pairs[i] = if ones == b'9' { [tens + 1, b'0'] } else { [tens, ones + 1] };
-    }
-    pairs
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,26 +372,29 @@ mod tests {
     fn every_character_is_written_as_serde_json_writes_it() {
         for character in (0..0x300).chain([0x2028, 0xffff, 0x1f600]).filter_map(char::from_u32) {
             let value = format!("a{character}{character}b");
-            assert_eq!(line(|o| o.text("key", &value)), serde_json::to_string(&value).unwrap());
+            assert_eq!(line(|o| o.text(key!("key"), &value)), serde_json::to_string(&value).unwrap());
         }
     }
 
     #[test]
     fn every_length_of_number_is_written_in_full() {
-        for value in (0..20).flat_map(|n| [10_u64.pow(n) - 1, 10_u64.pow(n)]).chain([42, u64::MAX]) {
+        let powers = (0..20).flat_map(|n| [10_u64.pow(n) - 1, 10_u64.pow(n), 7 * 10_u64.pow(n.min(18))]);
+        // Each of the first makes up either half of eight digits with others.
+        let others = (0..10_000).flat_map(|n| [n, 10_000 * n + 4_207, 90_310_000 + n, u64::MAX / (n + 1)]);
+        for value in powers.chain(others) {
             let quote = if value > EXACT_IN_A_DOUBLE { "\"" } else { "" };
-            assert_eq!(line(|o| o.number("key", value)), format!("{quote}{value}{quote}"));
+            assert_eq!(line(|o| o.number(key!("key"), value)), format!("{quote}{value}{quote}"));
         }
     }
 
     #[test]
-    fn what_is_longer_than_the_piece_is_written_in_full_wherever_the_piece_ends() {
-        for length in (0..2 * PIECE).chain([10 * PIECE]) {
+    fn what_takes_more_than_the_room_made_at_once_is_written_in_full_wherever_that_ends() {
+        for length in (0..2 * MORE).chain([10 * MORE]) {
             let (text, numbers) = ("t".repeat(length), vec![7; length]);
             let written = line(|o| {
-                o.list("key", &[&text], |o, text| o.put_text(text));
-                o.list("numbers", &numbers, |o, number| o.put_number(*number));
-                o.object("empty", Some(&()), |_, ()| {});
+                o.list(key!("key"), &[&text], |o, text| o.put_text(text));
+                o.list(key!("numbers"), &numbers, |o, number| o.put_number(*number));
+                o.object(key!("empty"), Some(&()), |_, ()| {});
             });
             let numbers = serde_json::to_string(&numbers).unwrap();
             assert_eq!(written, format!("[\"{text}\"],\"numbers\":{numbers},\"empty\":{{}}"), "{length}");
