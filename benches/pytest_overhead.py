@@ -1,5 +1,5 @@
-"""What `pytest --tt-memtrace` costs runs with real ttnn: of one and of sixty tests that do next to nothing, and of sixty
-that work. Three runs each a round, in changing order, two of them without it, which gives the A/A figure. From the
+"""What `pytest --tt-memtrace` costs runs with real ttnn: of one and of sixty tests that do next to nothing, of sixty
+that only call operations, and of sixty that compute what they expect. Three runs each a round, in changing order, two of them without it, which gives the A/A figure. From the
 differences follows what is paid once, for each test and for each operation.
 
 Usage: pytest_overhead.py PYTHON N_ROUNDS, where PYTHON has the wheel of this package and ttnn."""
@@ -17,7 +17,8 @@ NOTHING = REPO / "tests" / "ttnn" / "workloads" / "sixty_tests.py"
 SUITES = {
     "one test, nothing": [NOTHING, "-k", "test_holds[0]"],
     "sixty tests, nothing": [NOTHING],
-    "sixty tests, work": [REPO / "benches" / "pytest_mlp.py"],
+    "sixty tests, operations": [REPO / "benches" / "pytest_mlp.py"],
+    "sixty tests, expected values": [REPO / "benches" / "pytest_golden.py"],
 }
 N_TESTS, N_OPS = 60, 60 * 2000
 RUNS = {"without": [], "without again": [], "with": ["--tt-memtrace"]}
@@ -53,7 +54,7 @@ def main(python, n_rounds):
             # Both runs without it, so that their noise counts half.
             plain = (sum(one[name][at] for name in names[:2]) / 2 for one in measured)
             cost[suite] = statistics.median(one["with"][at] - without for one, without in zip(measured, plain))
-        one, nothing, work = cost.values()
+        one, nothing, work, _ = cost.values()
         per_test, per_op = (nothing - one) / (N_TESTS - 1), (work - nothing) / N_OPS
         print(f"{what}: {one * 1e3:.0f} ms once, {per_test * 1e3:.2f} ms a test, {per_op * 1e6:.2f} us an operation")
 
