@@ -1,6 +1,5 @@
-"""Sixty tests of single operations as ttnn's own are: random input, the expected output by numpy, the operations
-some times, and the correlation of two outputs. Mock boards compute nothing, so the second is the expected one in half
-precision. Nothing is compiled for a device either, which takes seconds on a real one."""
+"""Sixty tests of single operations: random input, the expected output by numpy, the operations some times, and the
+correlation of two outputs. Mock boards compute nothing, so the second is the expected one in half precision."""
 
 import numpy
 import pytest
