@@ -217,7 +217,9 @@ impl<'a> Clashing<'a> {
             lowest: told.as_ref().and_then(|told| told.lowest).or(lowest),
             blocking,
             cores: told
-                .map_or_else(|| program.as_ref().map_or_else(Vec::new, highest_cores), |told| told.cores),
+                .map(|told| told.cores)
+                .filter(|cores| !cores.is_empty())
+                .unwrap_or_else(|| program.as_ref().map_or_else(Vec::new, highest_cores)),
             circular_buffers: program.map_or_else(Vec::new, |program| program.circular_buffers),
             ran,
         }
