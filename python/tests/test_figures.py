@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tt_memtrace import _tool
+
 NUMBERS = """
 import json, os
 @pytest.mark.parametrize("n", range(60))
@@ -213,7 +215,10 @@ def test_b(held):
     free(allocate(200))
 """
     )
-    suite.run("--forked").assert_outcomes(passed=2)
+    suite.run("--forked", "--tt-memtrace-output=captures").assert_outcomes(passed=2)
+    told = _tool.json_of("summary", "--json", str(suite.path / "captures"))
+    # None of them looks as if it had been killed, nor left its spool behind.
+    assert [process["status"] for process in told["processes"]] == ["exited_immediately"] * 2
     assert (suite.peak("test_a"), suite.left("test_a")) == (1100, 100)
     assert (suite.peak("test_b"), suite.left("test_b")) == (1200, 0)
 

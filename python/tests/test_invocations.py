@@ -1,5 +1,6 @@
 """However pytest is called, and whatever kind of test it finds, the figures are the same."""
 
+import ctypes.util
 import os
 import sys
 
@@ -80,29 +81,78 @@ def test_options_of_the_ini_file_and_the_environment_are_options(suite, monkeypa
     suite.run(wanted=None).stdout.fnmatch_lines(shown)
 
 
-@pytest.mark.parametrize("how", ["by itself", "run", "preload", "main", "main under run"])
-def test_it_starts_once_more_only_where_the_recorder_is_missing(suite, monkeypatch, how):
+@pytest.mark.parametrize("program", ["pytest", "main"])
+@pytest.mark.parametrize("how", ["by itself", "run", "preload", "late"])
+def test_it_starts_once_more_only_where_the_runtime_came_before_the_recorder(suite, monkeypatch, how, program):
     """A file that is imported by each start of Python counts them."""
     suite.write("def test_a():\n    free(allocate(100))\n")
     (suite.path / "sitecustomize.py").write_text(
         "import sys\nif any('pytest' in word for word in sys.orig_argv):\n    open('starts', 'a').write('x')\n"
     )
+    # Any library under the name of the one that holds the runtime.
+    any_library = ctypes.util.find_library("m")
+    (suite.path / "early.py").write_text(
+        f"import ctypes, shutil\nctypes.CDLL({any_library!r})\n"
+        "path = next(line.split()[-1] for line in open('/proc/self/maps') if '/libm' in line)\n"
+        "ctypes.CDLL(shutil.copy(path, './libtt_metal.so'))\n"
+    )
     monkeypatch.setenv("PYTHONPATH", str(suite.path), prepend=os.pathsep)
     words = ["-q", "-p", "no:cacheprovider", "--tt-memtrace", "--tt-memtrace-json=out.json"]
-    pytest_itself = [sys.executable, "-m", "pytest", *words]
-    program = [sys.executable, "-c", f"import pytest, sys; sys.exit(pytest.main({words}))"]
-    under_run = [_tool.command(), "run", "-o", "captures", "--"]
-    if how == "preload":
+    words += ["-p", "early"] if how == "late" else []
+    main = f"import pytest, sys; sys.exit(pytest.main({words}))"
+    command = [sys.executable, "-m", "pytest", *words] if program == "pytest" else [sys.executable, "-c", main]
+    if how == "run":
+        command = [_tool.command(), "run", "-o", "captures", "--", *command]
+    elif how == "preload":
         monkeypatch.setenv("LD_PRELOAD", str(tt_memtrace.library_path()))
         monkeypatch.setenv("TT_ALLOC_TRACKING_ENABLED", "1")
-    commands = {"run": under_run + pytest_itself, "main": program, "main under run": under_run + program}
-    result = suite.pytester.run(*commands.get(how, pytest_itself))
+    result = suite.pytester.run(*command)
     result.assert_outcomes(passed=1)
-    assert (suite.path / "starts").read_text() == ("xx" if how == "by itself" else "x")
-    if how == "main":
+    assert (suite.path / "starts").read_text() == ("xx" if (how, program) == ("late", "pytest") else "x")
+    if (how, program) == ("late", "main"):
         assert suite.tests["test_a"]["not_measured"] and result.stdout.str().count("NOT MEASURED") == 1
     else:
         assert suite.peak("test_a") == 100
+
+
+@pytest.mark.parametrize("options", [[], ["-n", "1"]], ids=["alone", "xdist"])
+def test_what_is_held_is_of_the_test_that_made_it_and_the_variable_is_as_pytest_sets_it(suite, options):
+    if options:
+        pytest.importorskip("xdist")
+    suite.write(
+        """
+import ctypes, os
+def check(phase):
+    of_c = ctypes.CDLL(None).getenv
+    of_c.restype = ctypes.c_char_p
+    name = "PYTEST_CURRENT_TEST"
+    assert of_c(name.encode()).decode() == os.environ[name] and os.environ[name].endswith(f"({phase})")
+@pytest.fixture
+def held():
+    check("setup")
+    allocate(10)
+    yield
+    check("teardown")
+@pytest.mark.parametrize("name", ["a", "\N{GREEK SMALL LETTER BETA}"])
+def test_a(held, name):
+    check("call")
+    allocate(20)
+def test_b():
+    allocate(30)
+@pytest.fixture(scope="session", autouse=True)
+def at_the_end():
+    yield
+    import atexit
+    atexit.register(lambda: allocate(40))
+"""
+    )
+    suite.run("--tt-memtrace-output=captures", *options).assert_outcomes(passed=3)
+    leaks = _tool.json_of("leaks", "--json", str(suite.path / "captures"))
+    left = sorted((one["size_bytes"], one["test"]) for process in leaks["processes"] for one in process["survivors"])
+    # Frames are read of these versions; of others there are no contexts.
+    tests = [f"test_it.py::{name}" for name in ("test_a[\\u03b2]", "test_a[a]", "test_b")]
+    tests = tests if sys.version_info[:2] in ((3, 10), (3, 12)) else [None] * 3
+    assert left == [(10, tests[0]), (10, tests[1]), (20, tests[0]), (20, tests[1]), (30, tests[2]), (40, None)]
 
 
 def test_fixtures_that_nobody_named_are_followed(suite):

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+import tt_memtrace
+
 
 def test_a_test_that_holds_too_much_fails_and_names_the_holders(suite):
     suite.write(
@@ -144,7 +146,9 @@ def test_c(): pass
     result.stdout.fnmatch_lines(["*NOT MEASURED*", "*test_c: the reader of the capture ended"])
 
 
-def test_without_the_recorder_nothing_is_said_to_be_measured(suite):
+def test_without_the_recorder_nothing_is_said_to_be_measured(suite, monkeypatch):
+    # It is there, and nobody has switched it on.
+    monkeypatch.setenv("LD_PRELOAD", str(tt_memtrace.library_path()))
     suite.write(
         """
 def test_a(): pass

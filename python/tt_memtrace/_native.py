@@ -1,19 +1,29 @@
-"""The C functions of the recorder that was preloaded into this process (``tt_memtrace.h``)."""
+"""The recorder in this process, and its C functions (``tt_memtrace.h``)."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-# A preloaded library is in the global scope, as the executable itself is. Never loaded from here: what is loaded
-# after the runtime sees nothing.
+TEST = b"PYTEST_CURRENT_TEST"
+
+# A library in the global scope, where a preloaded one is, is found through the executable.
 _process = ctypes.CDLL(None)
+#: The recorder, if it was loaded from here: what is bound to the C library by then it does not see.
+_late: ctypes.CDLL | None = None
+IS_LOADED = False
 
-if hasattr(_process, "tt_memtrace_mark"):
+
+def _bind() -> None:
+    global IS_LOADED
+    if not hasattr(_process, "tt_memtrace_mark"):
+        return
     _process.tt_memtrace_mark.argtypes = [ctypes.c_char_p]
     _process.tt_memtrace_mark.restype = None
     _process.tt_memtrace_phase_begin.argtypes = [ctypes.c_char_p, ctypes.c_uint64]
@@ -25,8 +35,34 @@ if hasattr(_process, "tt_memtrace_mark"):
     _process.tt_memtrace_is_enabled.argtypes = []
     _process.tt_memtrace_is_enabled.restype = ctypes.c_int
     IS_LOADED = True
-else:
-    IS_LOADED = False
+
+
+_bind()
+
+
+def load(library: Path) -> None:
+    """Load the recorder into this process. Of a runtime that is loaded afterwards it sees what a preloaded one does.
+
+    A library that the runtime brings along looks in the global scope first. How the process ends, if by ``os._exit``,
+    is not seen; nor is which test runs, see :func:`run_test`.
+
+    Raises ``OSError`` if it cannot be loaded.
+    """
+    global _late
+    _late = ctypes.CDLL(str(library), mode=os.RTLD_GLOBAL | os.RTLD_NOW)
+    _late.setenv.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int]
+    _late.unsetenv.argtypes = [ctypes.c_char_p]
+    _bind()
+
+
+def run_test(nodeid: str | None) -> None:
+    """Say which test runs from now on, in the variable in which pytest says it, too: a preloaded recorder has seen that."""
+    if _late is None:
+        return
+    if nodeid is None:
+        _late.unsetenv(TEST)
+    else:
+        _late.setenv(TEST, f"{nodeid} (setup)".replace("\0", "(null)").encode(errors="surrogateescape"), 1)
 
 
 def is_enabled() -> bool:

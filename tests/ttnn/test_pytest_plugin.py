@@ -15,11 +15,12 @@ PYTHON = os.environ.get("WHEEL_PYTHON")
 pytestmark = pytest.mark.skipif(PYTHON is None, reason="WHEEL_PYTHON is not set: see scripts/wheel-test")
 
 
-@pytest.mark.parametrize("options", [[], ["-n", "2"]], ids=["alone", "xdist"])
+@pytest.mark.parametrize("options", [[], ["-n", "2"], ["-p", "early"]], ids=["alone", "xdist", "ttnn before the recorder"])
 def test_sixty_tests_have_the_figures_that_ttnn_gives(tmp_path, options):
+    (tmp_path / "early.py").write_text("import ttnn\n")
     suite = HERE / "workloads" / "sixty_tests.py"
     command = [PYTHON, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tt-memtrace", "--tt-memtrace-json=out.json"]
-    result = on_board([*command, *options, suite], tmp_path, "N300", COUNTED=str(tmp_path))
+    result = on_board([*command, *options, suite], tmp_path, "N300", COUNTED=str(tmp_path), PYTHONPATH=str(tmp_path))
     assert result.returncode == 0, result.stdout + result.stderr
     tests = {test["nodeid"].rpartition("::")[2]: test for test in json.loads((tmp_path / "out.json").read_text())["tests"]}
     assert len(tests) == 60
@@ -30,6 +31,7 @@ def test_sixty_tests_have_the_figures_that_ttnn_gives(tmp_path, options):
             assert test["peaks"]["call"][memory]["bank_bytes"] == counted[memory], (n, memory)
         leaked = sum(one["n_buffers"] for one in test["left"] if one["is_leak"])
         assert leaked == counted["leaked"], n
+        assert {one["where"] and one["op"] for one in test["holders"]} <= {"ttnn.empty"}, n
 
 
 @pytest.mark.parametrize("options", [[], ["-n", "2"]], ids=["alone", "xdist"])

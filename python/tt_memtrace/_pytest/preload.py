@@ -1,4 +1,4 @@
-"""The recorder has to be there when the process starts: pytest is started again with it, once."""
+"""The recorder has to be there before the runtime is."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # Says that this has been done. Not of the recorder's own names, which would complain about it.
 GUARD = "_TT_MEMTRACE_PYTEST"
+#: The library that holds the runtime, from ttnn 0.62 on and before.
+RUNTIMES = (b"/libtt_metal.so", b"/_ttnncpp.so")
 NOT_MEASURED = (
     "tt-memtrace: device memory was NOT MEASURED: the recorder is not in this process; "
     "start it as: tt-memtrace run -- pytest --tt-memtrace ..."
@@ -22,28 +24,57 @@ NOT_MEASURED = (
 
 
 def arrange(config: pytest.Config) -> None:
-    """Start this very command again under the recorder, if it is not there and that can be done.
+    """Put the recorder into this process and into those that it starts, if it is not there.
 
-    If it cannot be done the session says so and does not measure.
+    Where that is too late, this very command is started again under the recorder, once: a plugin that came earlier has
+    loaded the runtime, or every test ends its process in a way that only a preloaded recorder sees. If that cannot be
+    done the session says so and does not measure.
     """
-    if _native.IS_LOADED or os.environ.get(GUARD) or not _is_own_process(config):
+    if _native.IS_LOADED or os.environ.get(GUARD):
         return
     library = _tool.library_path()
     if not library.is_file():
         return
-    environment = dict(os.environ)
-    preloaded = [path for path in environment.get("LD_PRELOAD", "").split(":") if path]
-    environment["LD_PRELOAD"] = ":".join([_without_spaces(str(library)), *preloaded])
-    environment["TT_ALLOC_TRACKING_ENABLED"] = "1"
-    environment.setdefault("TT_MEMTRACE_STACKS", "python")
-    environment[GUARD] = "1"
+    preloaded = [path for path in os.environ.get("LD_PRELOAD", "").split(":") if path]
+    environment = {
+        "LD_PRELOAD": ":".join([_without_spaces(str(library)), *preloaded]),
+        "TT_ALLOC_TRACKING_ENABLED": "1",
+        "TT_MEMTRACE_STACKS": os.environ.get("TT_MEMTRACE_STACKS", "python"),
+    }
     output = config.known_args_namespace.tt_memtrace_output
-    if output or not environment.get("TT_MEMTRACE_OUTPUT"):
+    if output or not os.environ.get("TT_MEMTRACE_OUTPUT"):
         output = output or f"tt-memtrace-pytest.{time.strftime('%Y%m%d-%H%M%S')}"
         environment["TT_MEMTRACE_OUTPUT"] = os.path.abspath(output) + "/"
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+    can_restart = _is_own_process(config)
+    is_better = can_restart and getattr(config.known_args_namespace, "forked", False)
+    if not is_better and not _is_runtime_loaded() and _load(library, environment):
+        return
+    if can_restart:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **environment, GUARD: "1"})
+
+
+def _load(library: Path, environment: dict[str, str]) -> bool:
+    """Whether it is loaded. Only if it is, this process has another environment."""
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        _native.load(library)
+    except OSError:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        return False
+    return True
+
+
+def _is_runtime_loaded() -> bool:
+    """Whether calls of the runtime are bound already. By its libraries: Python programs are not all that brings them."""
+    maps = Path("/proc/self/maps").read_bytes()
+    return any(name in maps for name in RUNTIMES)
 
 
 def _is_own_process(config: pytest.Config) -> bool:
