@@ -1,8 +1,10 @@
 """What `pytest --tt-memtrace` costs runs with real ttnn: of one and of sixty tests that do next to nothing, of sixty
-that only call operations, and of sixty that compute what they expect. Three runs each a round, in changing order, two of them without it, which gives the A/A figure. From the
-differences follows what is paid once, for each test and for each operation.
+that only call operations, and of sixty that compute what they expect. Three runs each a round, in changing order, two of
+them without it, which gives the A/A figure. From the differences follows what is paid once, for each test and for each
+operation.
 
-Usage: pytest_overhead.py PYTHON N_ROUNDS, where PYTHON has the wheel of this package and ttnn."""
+Usage: pytest_overhead.py PYTHON N_ROUNDS [SUITE], where PYTHON has the wheel of this package and ttnn, and SUITE is a
+word of the suites to measure."""
 
 import os
 import statistics
@@ -29,20 +31,18 @@ def measure(python, options):
     with tempfile.TemporaryDirectory() as folder:
         command = [REPO / "scripts" / "mock-ttnn" / "run", "N300", python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
         before, begun = os.times(), time.monotonic()
-        subprocess.run(
-            [*command, *options], cwd=folder, env=os.environ | {"COUNTED": folder}, check=True, capture_output=True
-        )
+        subprocess.run([*command, *options], cwd=folder, env=os.environ | {"COUNTED": folder}, check=True, capture_output=True)
         seconds, after = time.monotonic() - begun, os.times()
     return seconds, after.children_user + after.children_system - before.children_user - before.children_system
 
 
-def main(python, n_rounds):
+def main(python, n_rounds, wanted=""):
     names = list(RUNS)
-    rounds = {suite: [] for suite in SUITES}
+    rounds = {suite: [] for suite in SUITES if wanted in suite}
     for n in range(n_rounds):
         order = names[n % 3 :] + names[: n % 3]
-        for suite, arguments in SUITES.items():
-            rounds[suite].append({name: measure(python, [*RUNS[name], *arguments]) for name in order})
+        for suite, measured in rounds.items():
+            measured.append({name: measure(python, [*RUNS[name], *SUITES[suite]]) for name in order})
     for at, what in enumerate(("clock", "processor")):
         cost = {}
         for suite, measured in rounds.items():
@@ -54,10 +54,12 @@ def main(python, n_rounds):
             # Both runs without it, so that their noise counts half.
             plain = (sum(one[name][at] for name in names[:2]) / 2 for one in measured)
             cost[suite] = statistics.median(one["with"][at] - without for one, without in zip(measured, plain))
+        if wanted:
+            continue
         one, nothing, work, _ = cost.values()
         per_test, per_op = (nothing - one) / (N_TESTS - 1), (work - nothing) / N_OPS
         print(f"{what}: {one * 1e3:.0f} ms once, {per_test * 1e3:.2f} ms a test, {per_op * 1e6:.2f} us an operation")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])
