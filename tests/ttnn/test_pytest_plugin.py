@@ -69,6 +69,36 @@ def test_a_clash_is_explained_and_both_tests_are_named(tmp_path):
     assert result.returncode == 1, result.stderr
     explained = result.stdout.partition("tt-memtrace oom")[2]
     assert "clash with L1 buffers" in explained
-    before = explained.partition("device memory of earlier tests")[2].splitlines()
-    assert before[1].endswith("test_leak.py::test_add is in its way:")
-    assert before[2].endswith("of " + before[1].split()[4].replace("test_add", "test_cache_fills")), before[2]
+    assert "test_add would have fitted without the 41 buffers that test_leak.py::test_cache_fills left" in explained
+
+
+def test_a_fixture_that_holds_memory_is_not_taken_for_the_test_it_was_set_up_for(tmp_path):
+    (tmp_path / "test_room.py").write_text(
+        """
+import pytest, ttnn
+kept = []
+@pytest.fixture(scope="module")
+def mesh():
+    mesh = ttnn.open_mesh_device(ttnn.MeshShape(1, 1))
+    yield mesh
+    ttnn.close_mesh_device(mesh)
+def empty(mesh, rows):
+    return ttnn.empty([1, 1, rows, 1024], ttnn.bfloat16, ttnn.TILE_LAYOUT, mesh, ttnn.L1_MEMORY_CONFIG)
+@pytest.fixture(scope="module")
+def model(mesh):
+    yield empty(mesh, 16384)
+def test_leaks(mesh, model):
+    kept.append(empty(mesh, 8192))
+def test_needs_room(mesh, model):
+    assert empty(mesh, 32768) is None
+"""
+    )
+    command = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "--tt-memtrace", "test_room.py"]
+    result = on_board(command, tmp_path, "N150")
+    assert result.returncode == 1, result.stderr
+    explained = result.stdout.partition("tt-memtrace oom")[2]
+    lines = [line.removeprefix("  1 buffer, ") for line in explained.splitlines() if line.startswith("  1 buffer, ")]
+    assert lines == [
+        "512.00 KiB in each bank: fixture model, set up for test_room.py::test_leaks",
+        "256.00 KiB in each bank: test_room.py::test_leaks",
+    ]

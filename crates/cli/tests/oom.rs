@@ -403,17 +403,31 @@ fn a_refusal_on_a_thread_of_the_runtime_is_of_who_launched_the_program() {
     assert_eq!(failure(&bench, "1")["is_of_launch"], false);
 }
 
-/// The same in tests: these events belong to these.
+/// The same in tests: these events belong to these, those of `FIXTURE of TEST` to a fixture that was set up for it.
 fn in_tests(tests: &[(u64, &str)]) -> String {
     let mut events = events();
     let mut known: Vec<&str> = tests.iter().map(|(_, test)| *test).collect();
     known.sort_unstable();
     known.dedup();
-    for (number, test) in (1..).zip(&known) {
-        let text = format!(r#"{{"kind":"text","text":{number},"value":"tests/{test}"}}"#);
-        let context =
-            format!(r#"{{"kind":"context","ctx":{number},"op":null,"stack":null,"test":{number}}}"#);
-        events.splice(3..3, [text, context]);
+    for (number, known) in (1..).zip(&known) {
+        let (fixture, test) = known.split_once(" of ").map_or((None, *known), |(of, test)| (Some(of), test));
+        let text = |number, value: &str| format!(r#"{{"kind":"text","text":{number},"value":"{value}"}}"#);
+        let mut lines = vec![text(number, &format!("tests/{test}"))];
+        let mut stack = "null".to_owned();
+        if let Some(fixture) = fixture {
+            let of = number * 100;
+            let values =
+                ["conftest.py", "make", fixture, "site/_pytest/fixtures.py", "call_fixture_func", "main"];
+            lines.extend((of..).zip(values).map(|(n, value)| text(n, value)));
+            let frames = [(of, of + 1, 3), (of, of + 2, 7), (of + 3, of + 4, 900), (of, of + 5, 1)];
+            let frames = frames.map(|(file, function, line)| format!("[{file},{function},{line}]")).join(",");
+            lines.push(format!(r#"{{"kind":"stack","stack":{number},"frames":[{frames}],"is_cut":false}}"#));
+            stack = number.to_string();
+        }
+        lines.push(format!(
+            r#"{{"kind":"context","ctx":{number},"op":null,"stack":{stack},"test":{number}}}"#
+        ));
+        events.splice(3..3, lines);
     }
     for (n, test) in tests {
         let ctx = known.iter().position(|known| known == test).unwrap() + 1;
@@ -425,6 +439,7 @@ fn in_tests(tests: &[(u64, &str)]) -> String {
 
 const A: &str = "x.py::test_a";
 const B: &str = "x.py::test_b";
+const HELD_A: &str = "held of x.py::test_a";
 const ME: &str = "y.py::test_me";
 
 #[test]
@@ -467,6 +482,18 @@ fn a_test_that_would_have_fitted_without_what_an_earlier_one_left_is_told_so() {
             "test_me would not have fitted even without the 2 buffers that 2 earlier tests left",
         ),
         (
+            "1",
+            &[(2, HELD_A), (7, ME)],
+            "without the buffer that fixture held, set up for x.py::test_a, holds (1000 B in each bank)",
+        ),
+        (
+            "3",
+            &[(15, HELD_A), (16, A), (21, ME)],
+            "test_me would have fitted without the 2 buffers that 2 earlier tests or fixtures left (1.46 KiB in each bank)\n  \
+             1 buffer, 1.37 KiB in each bank: fixture held, set up for x.py::test_a\n  1 buffer, 100 B in each bank: x.py::test_a\n\n",
+        ),
+        ("1", &[(2, "held of y.py::test_me"), (7, ME)], ""),
+        (
             "4",
             &[(15, A), (22, ME)],
             "test_me would not have fitted even without the buffer that x.py::test_a left",
@@ -493,6 +520,8 @@ fn a_test_that_would_have_fitted_without_what_an_earlier_one_left_is_told_so() {
         assert_eq!(earlier["fits_without"], would_fit, "{expected}");
         assert_eq!(earlier["n_buffers"], tests.len() - 1, "{expected}");
         assert_eq!(earlier["tests"][0]["test"], format!("tests/{A}"), "{expected}");
+        let fixture = if tests[0].1 == HELD_A { json!("held") } else { Value::Null };
+        assert_eq!(earlier["tests"][0]["fixture"], fixture, "{expected}");
     }
 }
 

@@ -77,6 +77,20 @@ impl Contexts {
         stack.map(|stack| &*stack.frames).unwrap_or_default().iter().map(|frame| self.site(*frame))
     }
 
+    /// The pytest fixture that was being set up: the function that pytest's own caller of fixtures had called.
+    ///
+    /// In pytest 7 to 9 that caller is `call_fixture_func` of `_pytest/fixtures.py`.
+    pub fn fixture(&self, id: ContextId) -> Option<&str> {
+        let mut called = None;
+        for site in self.frames(id) {
+            if site.function == "call_fixture_func" && site.file.ends_with("_pytest/fixtures.py") {
+                return called;
+            }
+            called = Some(site.function);
+        }
+        None
+    }
+
     /// Whether the stack had more frames, further out.
     pub fn is_cut(&self, id: ContextId) -> bool {
         self.stack(id).is_some_and(|stack| stack.is_cut)

@@ -20,17 +20,26 @@ pub struct LeftBehind {
     pub lowest: Option<Address>,
 }
 
+/// Who left something: a test, or a fixture that was set up for it, which may be meant to outlive it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeftBy<'a> {
+    /// The test's id.
+    pub test: &'a str,
+    /// The name of the fixture's function.
+    pub fixture: Option<&'a str>,
+}
+
 /// What other tests left in one memory.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LeftByTests<'a> {
-    /// Test by test, the most bytes first.
-    pub each: Vec<(&'a str, LeftBehind)>,
+    /// By test and fixture, the most bytes first.
+    pub each: Vec<(LeftBy<'a>, LeftBehind)>,
     /// All of it.
     pub together: LeftBehind,
 }
 
-/// An owner, and the other test that left it.
-type Left<'a> = (Owner, Option<&'a str>);
+/// An owner, and who left it, if another test or a fixture of it did.
+type Left<'a> = (Owner, Option<LeftBy<'a>>);
 
 impl<'a> Snapshot<'a> {
     /// What tests other than this one left in a memory, whose bank lies between these addresses. Exact as long as
@@ -44,16 +53,19 @@ impl<'a> Snapshot<'a> {
         let ledger = self.ledger();
         let space = ledger.places.find(place).and_then(|at| ledger.places.places[at].find_space(buffer_type));
         let owners = space.into_iter().flat_map(|space| space.owners.iter());
-        let test_of = |owner: &Owner| self.contexts().test(ledger.slots.get(owner.slot)?.context?);
+        let by = |owner: &Owner| {
+            let context = ledger.slots.get(owner.slot)?.context?;
+            let left_by = |test| LeftBy { test, fixture: self.contexts().fixture(context) };
+            self.contexts().test(context).filter(|other| *other != test).map(left_by)
+        };
         let owners = owners.filter(|owner| owner.start < owner.end);
-        let owners: Vec<Left<'a>> =
-            owners.map(|owner| (*owner, test_of(owner).filter(|other| *other != test))).collect();
+        let owners: Vec<Left<'a>> = owners.map(|owner| (*owner, by(owner))).collect();
 
-        let mut each: FxHashMap<&'a str, LeftBehind> = FxHashMap::default();
+        let mut each: FxHashMap<LeftBy<'a>, LeftBehind> = FxHashMap::default();
         let mut together = LeftBehind::default();
         for (owner, other) in &owners {
             let Some(other) = other else { continue };
-            for left in [each.entry(other).or_default(), &mut together] {
+            for left in [each.entry(*other).or_default(), &mut together] {
                 left.n_buffers += 1;
                 left.bank_bytes += owner.end - owner.start;
             }
@@ -93,7 +105,7 @@ fn for_each_hole<'a>(
     owners: &[Left<'a>],
     bank: (Address, Address),
     go_together: impl Fn(&Left<'a>, &Left<'a>) -> bool,
-    mut note: impl FnMut(&'a str, u64),
+    mut note: impl FnMut(LeftBy<'a>, u64),
 ) {
     let mut from = 0;
     for run in owners.chunk_by(go_together) {

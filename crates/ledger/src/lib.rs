@@ -48,7 +48,7 @@ pub use buffer::{Buffer, Ended, Ending};
 pub use circular::{CircularFootprint, Launch, Maker, Resident};
 pub use class::Class;
 pub use contexts::{CallSite, ContextId, Contexts};
-pub use earlier::{LeftBehind, LeftByTests};
+pub use earlier::{LeftBehind, LeftBy, LeftByTests};
 pub use fit::{Refusal, Verdict, Way};
 pub use growth::{Alike, Fit, GroupTrend, Growth, Trend, TypeTrend};
 pub use headroom::{Headroom, L1Bank, LeastHeadroom};

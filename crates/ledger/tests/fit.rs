@@ -167,10 +167,10 @@ proptest! {
         let set = |wanted: &[u32]| {
             (0..taken.len()).filter(|i| wanted.contains(&tests[*i])).map(|i| 1 << i).sum::<u32>()
         };
-        let names: Vec<&str> = left.each.iter().map(|(name, _)| *name).collect();
+        let names: Vec<&str> = left.each.iter().map(|(by, _)| by.test).collect();
         prop_assert_eq!(names.len(), usize::from(set(&[1]) != 0) + usize::from(set(&[2]) != 0));
         let with_all = std::iter::once((set(&[1, 2]), left.together));
-        let each = left.each.iter().map(|(name, left)| (set(&[name[5..].parse().unwrap()]), *left));
+        let each = left.each.iter().map(|(by, left)| (set(&[by.test[5..].parse().unwrap()]), *left));
         for (set, left) in each.chain(with_all) {
             prop_assert_eq!(left.n_buffers, u64::from(set.count_ones()));
             prop_assert_eq!(left.bank_bytes, units_of(&taken, set) * UNIT);

@@ -73,7 +73,7 @@ class Figures:
     #: An exception ended a phase. Its traceback holds local variables, so what was left is not judged.
     raised: bool = False
     #: Garbage was collected where there could be any, so that what only a cycle of references held is not left.
-    collected: bool = False
+    garbage_collected: bool = False
 
     def peak(self, memory: str, phases: tuple[str, ...] = PHASES) -> Peak | None:
         peaks = [self.peaks[phase][memory] for phase in phases if memory in self.peaks.get(phase, {})]

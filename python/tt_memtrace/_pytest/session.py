@@ -55,8 +55,6 @@ class Session:
         #: What was live at the marks of the test.
         self._live: dict[str, dict[tuple[int, str], tuple[int, int]]] = {}
         self._limits = limits.Limits((), ())
-        #: The tests that marks name.
-        self._names: dict[str, str] = {}
         self._fixtures: dict[int, str] = {}
         self._n_fixtures = 0
         #: Whether a test raised whose traceback, and with it local variables, may be there still.
@@ -78,7 +76,6 @@ class Session:
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, None]:
         self._current, self._live, self._is_called = Figures(item.nodeid), {}, False
-        self._names[_short(item.nodeid)] = item.nodeid
         if self.is_measuring:
             _native.run_test(item.nodeid)
         self._mark(item, "begin")
@@ -163,7 +160,7 @@ class Session:
             return False
         if not self._take_answers(item, "call", test):
             return False
-        test.collected = True
+        test.garbage_collected = True
         return self._has_traceback or self._live.get("begin") != self._live.get("call")
 
     def _mark(self, item: pytest.Item, ending: str) -> None:
@@ -238,30 +235,9 @@ class Session:
             return
         try:
             text = _tool.output_of("oom", self.follower.capture)
-            told = _tool.json_of("oom", "--json", self.follower.capture)
-        except (RuntimeError, ValueError, OSError) as error:
-            text, told = f"tt-memtrace oom says nothing: {error}", {"processes": []}
+        except (RuntimeError, OSError) as error:
+            text = f"tt-memtrace oom says nothing: {error}"
         report.sections.append(("tt-memtrace oom", text))
-        earlier = [line for process in told["processes"] for line in self._blame(process["failure"], report.nodeid)]
-        if earlier:
-            text = "\n".join([f"What was made before {report.nodeid} is in its way:", *earlier])
-            report.sections.append(("device memory of earlier tests", text))
-
-    def _blame(self, failure: dict[str, Any] | None, nodeid: str) -> list[str]:
-        """A line for each earlier test or fixture whose memory was in the way."""
-        if failure is None:
-            return []
-        holders = failure["allocation"]["holders"] if failure["allocation"] else failure["clash"]["blocking"]
-        sums: dict[str, tuple[int, int]] = {}
-        for one in holders:
-            span, _, end = (one["mark"] or "").rpartition(":")
-            is_fixture = end == "begin" and span.startswith("fixture ")
-            who = span.rpartition(" ")[0] if is_fixture else self._names.get(span, one["test"])
-            if who is not None and who != nodeid and one["class"] != "system":
-                count, size = sums.get(who, (0, 0))
-                sums[who] = (count + int(one.get("n_buffers", 1)), size + int(one["size_bytes"]))
-        largest = sorted(sums.items(), key=lambda item: -item[1][1])[: self.top]
-        return [f"  {summary.buffers(count, size)} of {who}" for who, (count, size) in largest]
 
     # Of the process that the user looks at.
 

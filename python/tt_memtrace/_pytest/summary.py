@@ -73,7 +73,7 @@ def _write_left(reporter: pytest.TerminalReporter, tests: list[Figures], top: in
         reporter.write_line(f"LEAKED by {_cut(test.nodeid, 60)}: {left(test, only_leaks=True)}")
         for line in holders(test.holders[:top]):
             reporter.write_line(line)
-    if not all(test.collected for test in leaky):
+    if not all(test.garbage_collected for test in leaky):
         reporter.write_line("  (or garbage that Python had yet to collect: --tt-memtrace-fail-on-leak does so first)")
     for test in tests:
         for text in test.fixture_leaks:

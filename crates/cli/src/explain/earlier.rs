@@ -4,7 +4,7 @@ use super::{Allocation, Clashing, Known, What};
 use crate::{json, origin, render};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
-use tt_memtrace_ledger::{LeftBehind, Snapshot, Verdict};
+use tt_memtrace_ledger::{LeftBehind, LeftBy, Snapshot, Verdict};
 use tt_memtrace_wire::{Address, BufferType};
 
 /// What earlier tests left in the memory that had no room for a test.
@@ -12,7 +12,7 @@ pub struct Earlier<'a> {
     /// The test that was refused.
     test: &'a str,
     /// What each left: first that without which it would have fitted, from the least of it.
-    each: Vec<(&'a str, Without)>,
+    each: Vec<(LeftBy<'a>, Without)>,
     /// All of it.
     together: Without,
 }
@@ -40,7 +40,7 @@ impl<'a> Earlier<'a> {
         }
         let left = snapshot.left_by_other_tests(test, memory, bank);
         let without = |left: LeftBehind| Without { left, fits: would_fit(what, &left) };
-        let mut each: Vec<_> = left.each.into_iter().map(|(other, left)| (other, without(left))).collect();
+        let mut each: Vec<_> = left.each.into_iter().map(|(by, left)| (by, without(left))).collect();
         each.sort_by_key(|(_, without)| match without.fits {
             Some(true) => (0, without.left.bank_bytes, Reverse(0)),
             _ => (1, 0, Reverse(without.left.bank_bytes)),
@@ -53,23 +53,21 @@ impl<'a> Earlier<'a> {
         let me = self.test.split_once("::").map_or(self.test, |(_, name)| name);
         let me = render::cut(me, 40);
         let all = match &*self.each {
-            [(only, _)] => only_of(only),
-            more => render::count(more.len() as u64, "earlier test"),
+            [(only, _)] => did(only),
+            more => format!("{} left", self.count(more.len(), "earlier")),
         };
-        let left = |without: &Without, who: &str| {
+        let left = |without: &Without, did: &str| {
             let n = without.left.n_buffers;
             let buffers = if n == 1 { "buffer".into() } else { render::count(n, "buffer") };
-            format!("the {buffers} that {who} left ({} in each bank)", render::bytes(without.left.bank_bytes))
+            format!("the {buffers} that {did} ({} in each bank)", render::bytes(without.left.bank_bytes))
         };
         let enough: Vec<_> = self.each.iter().filter(|(_, without)| without.fits == Some(true)).collect();
         let sentence = match (&*enough, self.together.fits) {
-            ([(other, without)], _) => {
-                format!("{me} would have fitted without {}", left(without, &only_of(other)))
-            }
-            ([(other, without), more @ ..], _) => format!(
+            ([(by, without)], _) => format!("{me} would have fitted without {}", left(without, &did(by))),
+            ([(by, without), more @ ..], _) => format!(
                 "{me} would have fitted without {}, or without what {} left, each alone",
-                left(without, &only_of(other)),
-                render::count(more.len() as u64, "other test"),
+                left(without, &did(by)),
+                self.count(more.len(), "other"),
             ),
             ([], Some(true)) => format!("{me} would have fitted without {}", left(&self.together, &all)),
             ([], Some(false)) => {
@@ -82,10 +80,28 @@ impl<'a> Earlier<'a> {
         (sentence, !enough.is_empty() || self.together.fits == Some(true))
     }
 
+    /// A line for each who left something, if the sentence does not name the only one.
+    pub fn lines(&self) -> impl ExactSizeIterator<Item = String> {
+        let each = if self.each.len() > 1 { &*self.each } else { &[] };
+        each.iter().map(|(by, Without { left, .. })| {
+            let buffers = render::count(left.n_buffers, "buffer");
+            format!("{buffers}, {} in each bank: {}", render::bytes(left.bank_bytes), name(by))
+        })
+    }
+
+    /// So many of them.
+    fn count(&self, n: usize, which: &str) -> String {
+        let tests = render::count(n as u64, &format!("{which} test"));
+        let has_fixtures = self.each.iter().any(|(by, _)| by.fixture.is_some());
+        if has_fixtures { format!("{n} {which} tests or fixtures") } else { tests }
+    }
+
     /// For programs.
     pub fn json(&self) -> Value {
-        let of_test = |(other, without): &(&str, Without)| json::with(json!({"test": other}), without.json());
-        let each: Vec<Value> = self.each.iter().map(of_test).collect();
+        let of = |(by, without): &(LeftBy<'_>, Without)| {
+            json::with(json!({"test": by.test, "fixture": by.fixture}), without.json())
+        };
+        let each: Vec<Value> = self.each.iter().map(of).collect();
         json::with(self.together.json(), json!({"tests": each}))
     }
 }
@@ -100,8 +116,18 @@ impl Without {
     }
 }
 
-fn only_of(test: &str) -> String {
-    render::cut(&origin::without_folders(test), 60)
+fn name(by: &LeftBy<'_>) -> String {
+    let test = render::cut(&origin::without_folders(by.test), 60);
+    match by.fixture {
+        Some(fixture) => format!("fixture {}, set up for {test}", render::cut(fixture, 40)),
+        None => test,
+    }
+}
+
+/// A fixture may hold something because it is there to.
+fn did(by: &LeftBy<'_>) -> String {
+    let name = name(by);
+    if by.fixture.is_some() { format!("{name}, holds") } else { format!("{name} left") }
 }
 
 fn is_about_room(what: &What<'_>) -> bool {

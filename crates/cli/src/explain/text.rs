@@ -1,6 +1,5 @@
 //! An explained refusal for people.
 
-use super::earlier::Earlier;
 use super::{Allocation, Clashing, Explanation, Holder, Known, What};
 use crate::failures::Refused;
 use crate::look::{Tone, paint};
@@ -95,10 +94,15 @@ impl Page<'_> {
     }
 
     fn earlier_tests(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Some((sentence, would_fit)) = self.explanation.earlier.as_ref().map(Earlier::words) else {
-            return Ok(());
-        };
-        writeln!(out, "{}", if would_fit { paint(Tone::Good, &sentence) } else { sentence })
+        let Some(earlier) = &self.explanation.earlier else { return Ok(()) };
+        let (sentence, would_fit) = earlier.words();
+        writeln!(out, "{}", if would_fit { paint(Tone::Good, &sentence) } else { sentence })?;
+        let n = earlier.lines().len();
+        let n_shown = self.extent.of(n);
+        for line in earlier.lines().take(n_shown) {
+            writeln!(out, "  {line}")?;
+        }
+        more(n - n_shown, "test", out)
     }
 
     fn figures(
