@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
-use support::Bench;
+use support::{Bench, library, program, skip};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const N_PROGRAMS: usize = 4;
@@ -142,6 +142,60 @@ fn a_server_killed_again_and_again_under_load_disturbs_no_program_and_is_right_i
         let footer = last_line(&path);
         assert_eq!((&footer["recorded"], &footer["dropped"]), (&result["n_events"], &json!(0)));
     }
+}
+
+/// A server for a group, `$3`, and of each user what they may: 4001 and 4002 are in the group, 4003 is not. Users of their
+/// own and a `/run` of its own need root; the files are copied to where all may read them.
+const OF_A_GROUP: &str = r#"
+mount -t tmpfs -o mode=755 none /run && mkdir -m 755 /run/x && cp "$0" "$1" "$2" /run/x && chmod 755 /run/x/* || exit 9
+cd /run/x && mkfifo go && gid=$(getent group "$3" | cut -d: -f3) || exit 9
+as() { user=$1 group=$2; shift 2; setpriv --reuid="$user" --regid="$user" --groups "$group" --reset-env "$@"; }
+recorded() { as "$@" env TT_ALLOC_TRACKING_ENABLED=1 TT_MEMTRACE_SERVER=1 LD_PRELOAD=/run/x/libtt_memtrace.so ./paced 3 1; }
+waits() { n=0; until "$@" >/dev/null 2>&1; do n=$((n + 1)); [ "$n" -lt 3000 ] || exit 9; sleep 0.02; done; }
+./tt-memtrace serve --quiet --group "$3" & server=$!
+waits ./tt-memtrace ctl stats
+recorded 4001 "$gid" <go >out & member=$!
+exec 3>go
+waits grep ready out
+printf 'go\nstop\n' >both && recorded 4003 4003 <both >/dev/null 2>outsider; echo "program of an outsider: $?"
+echo "no server for it: $(grep -c 'no tracking server' outsider)"
+as 4002 "$gid" ./tt-memtrace ctl state
+as 4003 4003 ./tt-memtrace ctl state; echo "asked by an outsider: $?"
+as 4002 "$gid" ./tt-memtrace ctl shutdown; echo "ended by a member: $?"
+cat both >&3; exec 3>&-
+wait "$member"; echo "program of a member: $?"
+./tt-memtrace ctl shutdown; wait "$server"; echo "server: $?"
+"#;
+
+#[test]
+fn the_members_of_a_group_share_a_server_that_only_its_user_ends() {
+    let bench = Bench::new();
+    let run = bench.command("unshare").without("LD_PRELOAD").args(["-m", "sh", "-c", OF_A_GROUP]);
+    let program = program("paced.c");
+    let outcome = run.args([library(), &program, tool()]).args(["daemon"]).run();
+    if outcome.stderr.starts_with("unshare") || outcome.stderr.starts_with("mount") {
+        return skip("right to mount");
+    }
+    let lines: Vec<&str> = outcome.stdout.lines().collect();
+    let (states, said): (Vec<&str>, Vec<&str>) = lines.iter().partition(|line| line.starts_with('{'));
+    let [state] = &states[..] else { panic!("{outcome:#?}") };
+    let state: Value = serde_json::from_str(state).unwrap();
+    let [process] = &state["processes"].as_array().unwrap()[..] else { panic!("{state}") };
+    let held: u64 =
+        process["memory"].as_array().unwrap().iter().map(|of| of["n_buffers"].as_u64().unwrap()).sum();
+    assert_eq!((&process["program"], held), (&json!("paced"), 3));
+    assert_eq!(
+        said,
+        [
+            "program of an outsider: 0",
+            "no server for it: 1",
+            "asked by an outsider: 3",
+            "ended by a member: 3",
+            "program of a member: 0",
+            "the server ends",
+            "server: 0",
+        ]
+    );
 }
 
 fn is_capture_of(path: &Path, pid: &Value) -> bool {
