@@ -15,8 +15,9 @@ TEST = b"PYTEST_CURRENT_TEST"
 
 # A library in the global scope, where a preloaded one is, is found through the executable.
 _process = ctypes.CDLL(None)
-#: The recorder, if it was loaded from here: what is bound to the C library by then it does not see.
-_late: ctypes.CDLL | None = None
+#: The recorder, if it was loaded from here: what is bound to the C library by then it does not see. Keeps the GIL, which
+#: is what guards the environment in Python.
+_late: ctypes.PyDLL | None = None
 IS_LOADED = False
 
 
@@ -49,7 +50,7 @@ def load(library: Path) -> None:
     Raises ``OSError`` if it cannot be loaded.
     """
     global _late
-    _late = ctypes.CDLL(str(library), mode=os.RTLD_GLOBAL | os.RTLD_NOW)
+    _late = ctypes.PyDLL(str(library), mode=os.RTLD_GLOBAL | os.RTLD_NOW)
     _late.setenv.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int]
     _late.unsetenv.argtypes = [ctypes.c_char_p]
     _bind()
