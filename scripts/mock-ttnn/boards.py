@@ -8,6 +8,7 @@ A board is a grid of chips and the Ethernet links between them. The numbers of c
 real machines, because the runtime works out the order of a mesh's devices from them.
 """
 
+import argparse
 import json
 import os
 import sys
@@ -130,7 +131,11 @@ def descriptor(board: Board) -> dict:
 
 
 def main() -> int:
-    name, file = sys.argv[1].upper(), Path(sys.argv[2])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[2])
+    parser.add_argument("board", metavar="BOARD", help=", ".join(BOARDS))
+    parser.add_argument("file", metavar="FILE", type=Path)
+    arguments = parser.parse_args()
+    name, file = arguments.board.upper(), arguments.file
     if name not in BOARDS:
         print(f"no board {name}; there are {', '.join(BOARDS)}", file=sys.stderr)
         return 2

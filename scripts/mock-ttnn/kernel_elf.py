@@ -6,8 +6,8 @@ but the runtime loads it. It wants RISC-V code with the entry point in front, a 
 loaded right behind the first and begins with a section called .data, and relocations for the code.
 """
 
+import argparse
 import struct
-import sys
 from pathlib import Path
 
 CODE_ADDRESS = 0x6000
@@ -62,4 +62,6 @@ def kernel() -> bytes:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_bytes(kernel())
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[2])
+    parser.add_argument("file", metavar="FILE", type=Path)
+    parser.parse_args().file.write_bytes(kernel())
