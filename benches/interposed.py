@@ -1,6 +1,6 @@
 """What an event costs through the interposed functions of the stock runtime: see `interposed.c`, which measures.
 
-Run by `scripts/bench --ttnn`, on a mock board, with `interposed.so` and the library preloaded in this order;
+Run by `scripts/bench`, on a mock board, with `interposed.so` and the library preloaded in this order;
 usage: interposed.py INTERPOSED_SO THREADS...
 """
 

@@ -12,7 +12,7 @@ Switched off: no process can have the library and not have it, so processes take
 without the library, one with it. Each keeps its own layout of memory, hence several sets of processes; their A/A is
 the noise of that method.
 
-Run by `scripts/bench --ttnn`, on a mock board; usage: op_loop.py SWITCHED_LIBRARY LIBRARY.
+Run by `scripts/bench`, on a mock board; usage: op_loop.py SWITCHED_LIBRARY LIBRARY.
 """
 
 import ctypes

@@ -1,4 +1,4 @@
-"""The tracking server beside many recorded programs: `scripts/serving` builds what this needs, and runs it.
+"""The tracking server beside many recorded programs: `scripts/server-load` builds what this needs, and runs it.
 
     serving.py load      64 programs with 1,000,000 events a second in all, with a server alone, then with captures
     serving.py live      what `tt-memtrace live` takes on a terminal, beside 100,000 events a second

@@ -12,6 +12,7 @@ use tt_memtrace_wire::socket::LEGACY;
 /// what was left.
 #[derive(Parser)]
 #[command(name = "tt-memtrace", version, max_term_width = 100)]
+#[command(after_help = "Begin with: tt-memtrace run -- python model.py")]
 pub struct Args {
     /// How reports look.
     #[command(flatten)]
@@ -141,7 +142,7 @@ pub struct Captures {
     #[arg(long)]
     pub strict: bool,
     /// Which holder a buffer belongs to, and whose survivors are leaks: a file like the shipped
-    /// crates/ledger/src/rules.toml [default: that one]
+    /// rules.toml (in crates/ledger/src, or in the Python package) [default: that one]
     #[arg(long, value_name = "FILE")]
     pub rules: Option<PathBuf>,
 }
@@ -212,7 +213,7 @@ pub struct Snapshot {
     /// The instant [default: the last event]
     #[arg(long, value_name = "INSTANT", conflicts_with = "at_marks")]
     pub at: Option<String>,
-    /// At every mark
+    /// At every mark; with --json a line for each
     #[arg(long)]
     pub at_marks: bool,
     /// How many of the largest buffers to list, 0 for all
@@ -272,7 +273,8 @@ pub struct Check {
     /// Nothing may be left that the program should have freed
     #[arg(long, help_heading = "Gates")]
     pub no_leaks: bool,
-    /// The most that any chip may hold at once, in logical bytes: dram, l1, l1_small, trace, or total. May be repeated
+    /// The most that any chip may hold at once, in logical bytes: dram, l1, l1_small, trace,
+    /// system_memory, or total. May be repeated
     #[arg(long, value_name = "TYPE=SIZE", value_delimiter = ',', help_heading = "Gates")]
     pub peak_below: Vec<PeakBelow>,
     /// The least room that must stay between circular buffers and L1 buffers on every core

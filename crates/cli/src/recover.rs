@@ -264,7 +264,8 @@ pub fn complete_and_say(path: &Path, header: &Header) -> bool {
 /// One line for people.
 pub fn describe(recovery: Recovery) -> String {
     let Recovery { recovered, unfinished, unreadable, .. } = recovery;
-    let mut text = format!("the process was killed; recovered its last {recovered} events");
+    let last = if recovered == 1 { "event".to_owned() } else { format!("{recovered} events") };
+    let mut text = format!("the process was killed; recovered its last {last}");
     if unfinished > 0 {
         text += &format!(", {unfinished} cut off while being recorded");
     }

@@ -248,8 +248,8 @@ fn stacks(implementation: &str, version: &str) -> Check {
         return Check::fine(name, format!("lines and operations of Python {release} are recorded"));
     }
     let read = STACKS_OF.join(" and ");
-    let text = format!("no lines and operations of {implementation} {release} are recorded");
-    Check::doubtful(name, text, format!("buffers are, all the same; those are read from CPython {read} only"))
+    let text = format!("of {implementation} {release} only buffers are recorded");
+    Check::doubtful(name, text, format!("lines and operations are read from CPython {read}"))
 }
 
 fn ttnn(version: &str) -> Check {
