@@ -385,7 +385,7 @@ pub struct Serve {
     #[arg(long, value_name = "NAME")]
     pub group: Option<String>,
     /// Give Prometheus the figures at http://ADDR:PORT/metrics, and programs the state at /state.json
-    #[arg(long, value_name = "ADDR:PORT", help_heading = "Metrics")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address, help_heading = "Metrics")]
     pub metrics: Option<SocketAddr>,
     /// Also give the figures of each process, labelled with its pid
     #[arg(long, requires = "metrics", help_heading = "Metrics")]
@@ -402,6 +402,11 @@ pub struct Serve {
     /// Print nothing
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "expected an address in digits and a port, as 127.0.0.1:9464 or [::1]:9464".into())
 }
 
 /// Options of `ctl`.

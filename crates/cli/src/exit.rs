@@ -57,7 +57,8 @@ pub fn code(result: anyhow::Result<u8>) -> ExitCode {
     if is_broken_pipe(&error) {
         return OK.into(); // The reader has seen enough, as in `tt-memtrace parse X | head`.
     }
-    say(format_args!("{error:#}"));
+    let causes = error.chain().map(|cause| cause.downcast_ref().map_or_else(|| cause.to_string(), plain));
+    say(causes.collect::<Vec<_>>().join(": "));
     let is_unreadable = error.is::<CaptureError>() || error.is::<Unreachable>();
     if is_unreadable { UNREADABLE.into() } else { USAGE.into() }
 }

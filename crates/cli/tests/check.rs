@@ -89,6 +89,8 @@ fn what_cannot_be_read_is_not_measured_and_wrong_usage_is_an_error() {
         let outcome = bench.run(&words);
         assert_eq!((outcome.code, code != 0 && outcome.stderr.is_empty()), (code, false), "{words:?}");
     }
+    let gone = bench.run(["check", "--budget", "gone.toml", "good.jsonl"]);
+    assert_eq!(gone.stderr, "tt-memtrace: cannot read gone.toml: No such file or directory\n");
 }
 
 #[test]

@@ -242,7 +242,10 @@ fn marks_of_one_name_bound_an_interval() {
     assert!(late.stdout.contains("the filters keep nothing; the capture has DRAM on chips 0-1"), "{late:?}");
     let none = bench.run(["stats", "--between", "5,step", "m.jsonl"]);
     assert_eq!(none.code, 2);
-    assert_eq!(none.stderr, "tt-memtrace: there is no mark \"step\" after n 5; there are the marks step\n");
+    assert_eq!(
+        none.stderr,
+        "tt-memtrace: there is no mark \"step\" after n 5; there are the marks \"step\"\n"
+    );
 }
 
 #[test]

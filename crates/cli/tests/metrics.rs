@@ -124,6 +124,8 @@ fn an_address_that_other_hosts_reach_is_refused() {
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(refused.stderr.contains("--metrics-public"), "{refused:?}");
     assert!(!bench.path("s").exists(), "its socket was left behind");
+    let unclear = bench.run(["serve", "--socket", "s", "--metrics", "localhost"]);
+    assert!(unclear.code == 2 && unclear.stderr.contains("as 127.0.0.1:9464"), "{unclear:?}");
 }
 
 #[test]

@@ -89,7 +89,9 @@ fn a_snapshot_is_of_the_named_instant() {
     assert_eq!(live("peak"), (62, 10));
     let unknown = bench.run(["snapshot", "--at", "step 9", "s.jsonl"]);
     assert_eq!(unknown.code, 2);
-    assert!(unknown.stderr.contains("there are the marks step 0, step 1, step 2, weights loaded"));
+    assert!(
+        unknown.stderr.contains("there are the marks \"step 0\", \"step 1\", \"step 2\", \"weights loaded\"")
+    );
 }
 
 #[test]

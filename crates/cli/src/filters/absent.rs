@@ -63,7 +63,7 @@ impl fmt::Display for Absent {
                 write!(f, "there is no {wanted}, nor any other")
             }
             Self::Mark { wanted, there } => {
-                let there = there.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                let there = there.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
                 write!(f, "there is no {wanted}; there are the marks {there}")
             }
         }
