@@ -69,11 +69,12 @@ pub enum Verb {
     Parse(Parse),
     /// What did a killed process record last? Completes its capture from what it left in memory
     #[command(after_help = "Example: tt-memtrace recover tt-memtrace-train.20260102-030405/\n\n\
-        Every other verb does this by itself when it opens such a capture.")]
+        Every other command does this by itself when it opens such a capture.")]
     Recover(Recover),
-    /// What do all processes on this machine hold right now? The server that they tell it to
+    /// What do all processes on this machine hold right now? Starts the tracking server, which they report to
     #[command(after_help = "Example: tt-memtrace serve\n\n\
-        Processes tell it with TT_MEMTRACE_SERVER=1; ask it with `tt-memtrace ctl`.")]
+        Processes report to it under `tt-memtrace run --server`, or with TT_MEMTRACE_SERVER=1;\n\
+        `tt-memtrace live` and `tt-memtrace ctl` show what it knows.")]
     Serve(Serve),
     /// What does the tracking server know? Asks it, or tells it what to do
     #[command(after_help = "Example: tt-memtrace ctl stats", arg_required_else_help = true)]
@@ -418,7 +419,7 @@ pub struct Ctl {
     /// One JSON object instead of text
     #[arg(long, global = true)]
     pub json: bool,
-    /// Follow a capture that is being written, or a folder in which it will be, and answer each mark in it with a line
+    /// Follow a capture that is being written, or a directory in which it will be, and answer each mark in it with a line
     /// of JSON: what is live, the peaks since the mark before, and what a span left. No server is asked
     #[arg(long, value_name = "CAPTURE", conflicts_with = "socket")]
     pub follow: Option<PathBuf>,
