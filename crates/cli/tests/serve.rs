@@ -338,6 +338,7 @@ fn what_a_killed_server_left_is_replaced_and_a_running_one_is_not() {
     let second = server.bench.run(["serve", "--socket", server.socket().to_str().unwrap()]);
     assert_eq!(second.code, 2);
     assert!(second.stderr.contains(&format!("already (pid {})", server.child.id())), "{}", second.stderr);
+    assert!(second.stderr.contains(" shutdown, or take another socket"), "{}", second.stderr);
     let mut fake = holding(&server, 121, 1000);
     server.child.kill().unwrap();
     server.child.wait().unwrap();

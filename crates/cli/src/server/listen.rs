@@ -172,7 +172,8 @@ fn clear(path: &Path) -> Result<(), Usage> {
         Ok(stream) => {
             let pid = getsockopt(&stream, PeerCredentials).map_or(0, |credentials| credentials.pid());
             Err(Usage(format!(
-                "a server listens at {shown} already (pid {pid}): tt-memtrace ctl shutdown ends it"
+                "a server listens at {shown} already (pid {pid}): end it with tt-memtrace ctl --socket {shown} shutdown, \
+                 or take another socket"
             )))
         }
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)
