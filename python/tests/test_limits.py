@@ -1,10 +1,13 @@
 """Limits: what breaks them, how that reads, and that nothing passes that was not measured."""
 
 import json
+import re
 
 import pytest
 
 import tt_memtrace
+from tt_memtrace import _tool
+from tt_memtrace._pytest.figures import CLASSES
 
 
 def test_a_test_that_holds_too_much_fails_and_names_the_holders(suite):
@@ -94,6 +97,15 @@ def test_no_trace():
     result.assert_outcomes(passed=4, errors=2)
     result.stdout.fnmatch_lines(["Test was limited to leaving 0 B on a chip but left 100 B"])
     result.stdout.fnmatch_lines(["Test was limited to leaving 0 B of class trace on a chip but left 100 B"])
+
+
+def test_a_class_that_is_none_fails_its_test_and_every_class_of_the_rules_is_one(suite):
+    rules = re.findall(r'^class = "(\w+)"', (_tool.PACKAGE / "rules.toml").read_text(), re.MULTILINE)
+    assert len(set(rules)) == 6 and {*rules, "unattributed"} == set(CLASSES)
+    suite.write('@pytest.mark.limit_device_leaks("0 B", classes=["usr"])\ndef test_a():\n    allocate(1)\n')
+    result = suite.run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["limit_device_leaks: 'usr' is no class; there are user, program_cache, *"])
 
 
 def test_options_and_ini_are_defaults_for_all_tests(suite):

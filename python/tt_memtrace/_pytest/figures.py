@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 PHASES = ("setup", "call", "teardown")
 #: What ends with each mark of a test.
 _PHASES_ENDED = {"begin": None, "setup": "setup", "call": "call", "end": "teardown"}
+#: Of survivors, as in ``rules.toml``, and where the facts for its rules are lacking.
+CLASSES = ("user", "program_cache", "system", "semaphore", "trace", "l1_small", "unattributed")
 MEMORIES = {"dram": "DRAM", "l1": "L1", "l1_small": "L1_SMALL", "trace": "TRACE"}
 
 

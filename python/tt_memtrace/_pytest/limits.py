@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import sizes
-from .figures import MEMORIES, PHASES
+from .figures import CLASSES, MEMORIES, PHASES
 
 if TYPE_CHECKING:
     import pytest
@@ -95,7 +95,7 @@ def _of_memory_marker(marker: pytest.Mark) -> list[PeakLimit]:
     per, phases = limits.pop("per", "device"), limits.pop("phases", ("call",))
     if marker.args or not limits or set(limits) - set(MEMORIES):
         known = ", ".join(f"{memory}=" for memory in MEMORIES)
-        raise ValueError(f"limit_device_memory takes {known} per= and phases=, by name")
+        raise ValueError(f"limit_device_memory takes {known}, per= and phases=, by name")
     if per not in ("device", "bank"):
         raise ValueError(f"limit_device_memory: per={per!r} is neither 'device' nor 'bank'")
     phases = (phases,) if isinstance(phases, str) else tuple(phases)
@@ -106,4 +106,7 @@ def _of_memory_marker(marker: pytest.Mark) -> list[PeakLimit]:
 
 def _of_leak_marker(limit: str | int = "0 B", classes: Any = None) -> LeakLimit:
     classes = (classes,) if isinstance(classes, str) else tuple(classes) if classes else None
+    unknown = [name for name in classes or () if name not in CLASSES]
+    if unknown:
+        raise ValueError(f"limit_device_leaks: {unknown[0]!r} is no class; there are {', '.join(CLASSES)}")
     return LeakLimit(sizes.parse(limit), classes)
