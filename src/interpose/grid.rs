@@ -12,9 +12,8 @@ use super::symbols::asked;
 use crate::pipeline::Pipeline;
 use crate::state;
 use once_cell::race::OnceBox;
-use std::cell::Cell;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// A rectangle as the runtime has it: first column and row, last column and row.
 type Rectangle = [u64; 4];
@@ -25,6 +24,11 @@ type ShardSpec = [usize; 16];
 /// From 0.80 a `Buffer` points to its data; there lies the grid (read in the wheels 0.80 and 0.81, proven at run time).
 const DATA: usize = 0x10;
 const GRID: usize = 0x50;
+
+/// The numbers of the grids that were seen last, each below so many bits of the grid's hash.
+static KNOWN: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
+const NUMBER_BITS: u32 = 20;
+const NUMBER: u64 = (1 << NUMBER_BITS) - 1;
 
 struct Questions {
     has_shard_spec: unsafe extern "C-unwind" fn(Buffer) -> bool,
@@ -60,21 +64,19 @@ impl Questions {
 /// # Safety
 /// `buffer` is a live `Buffer` of the runtime.
 pub unsafe fn number(pipeline: &Pipeline, buffer: Buffer) -> Option<u32> {
-    thread_local! {
-        static KNOWN: [Cell<(u64, u32)>; 16] = const { [const { Cell::new((0, 0)) }; 16] };
-    }
     // SAFETY: the caller's contract.
     let grid = unsafe { of(buffer) }?;
     let hash = hash(grid);
-    KNOWN.with(|known| {
-        let known = &known[usize::try_from(hash % 16).unwrap_or(0)];
-        if known.get().0 == hash {
-            return Some(known.get().1);
-        }
-        let cores = super::define_cores(pipeline, super::programs::narrow(grid));
-        known.set((hash, cores));
-        Some(cores)
-    })
+    let place = &KNOWN[usize::try_from(hash).unwrap_or(0) % KNOWN.len()];
+    let known = place.load(Ordering::Acquire);
+    if (known ^ hash) >> NUMBER_BITS == 0 {
+        return u32::try_from(known & NUMBER).ok();
+    }
+    let cores = super::define_cores(pipeline, super::programs::narrow(grid));
+    if u64::from(cores) <= NUMBER {
+        place.store(hash & !NUMBER | u64::from(cores), Ordering::Release);
+    }
+    Some(cores)
 }
 
 /// # Safety
