@@ -24,6 +24,17 @@ fn the_library_has_a_name_and_stays_once_it_is_loaded() {
     assert!(flags.contains("NODELETE"), "{dynamic}");
 }
 
+/// glibc keeps some 1,600 bytes for all libraries that come late and have such storage: ttnn, OpenMP, ours where the
+/// pytest plugin loads it. Who finds no room is not loaded.
+#[test]
+fn the_library_takes_little_of_the_reserve_for_thread_local_storage() {
+    let segments = tool("readelf", &["-l", "-W"]);
+    let segment = segments.lines().find(|line| line.trim_start().starts_with("TLS")).unwrap();
+    let size = segment.split_whitespace().nth(5).and_then(|size| size.strip_prefix("0x")).unwrap();
+    let size = u32::from_str_radix(size, 16).unwrap();
+    assert!((192..=384).contains(&size), "{size} bytes: {segment}");
+}
+
 /// The functions that the header declares.
 fn declared() -> BTreeSet<String> {
     let header = std::fs::read_to_string(project("include/tt_memtrace.h")).unwrap();
