@@ -1,12 +1,9 @@
 """However pytest is called, and whatever kind of test it finds, the figures are the same."""
 
-import ctypes.util
-import os
 import sys
 
 import pytest
 
-import tt_memtrace
 from tt_memtrace import _tool
 
 SUITE = """
@@ -79,40 +76,6 @@ def test_options_of_the_ini_file_and_the_environment_are_options(suite, monkeypa
     monkeypatch.delenv("PYTEST_ADDOPTS")
     suite.pytester.makeini("[pytest]\ntt_memtrace = true\ntt_memtrace_top = 1\n")
     suite.run(wanted=None).stdout.fnmatch_lines(shown)
-
-
-@pytest.mark.parametrize("program", ["pytest", "main"])
-@pytest.mark.parametrize("how", ["by itself", "run", "preload", "late"])
-def test_it_starts_once_more_only_where_the_runtime_came_before_the_recorder(suite, monkeypatch, how, program):
-    """A file that is imported by each start of Python counts them."""
-    suite.write("def test_a():\n    free(allocate(100))\n")
-    (suite.path / "sitecustomize.py").write_text(
-        "import sys\nif any('pytest' in word for word in sys.orig_argv):\n    open('starts', 'a').write('x')\n"
-    )
-    # Any library under the name of the one that holds the runtime.
-    any_library = ctypes.util.find_library("m")
-    (suite.path / "early.py").write_text(
-        f"import ctypes, shutil\nctypes.CDLL({any_library!r})\n"
-        "path = next(line.split()[-1] for line in open('/proc/self/maps') if '/libm' in line)\n"
-        "ctypes.CDLL(shutil.copy(path, './libtt_metal.so'))\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(suite.path), prepend=os.pathsep)
-    words = ["-q", "-p", "no:cacheprovider", "--tt-memtrace", "--tt-memtrace-json=out.json"]
-    words += ["-p", "early"] if how == "late" else []
-    main = f"import pytest, sys; sys.exit(pytest.main({words}))"
-    command = [sys.executable, "-m", "pytest", *words] if program == "pytest" else [sys.executable, "-c", main]
-    if how == "run":
-        command = [_tool.command(), "run", "-o", "captures", "--", *command]
-    elif how == "preload":
-        monkeypatch.setenv("LD_PRELOAD", str(tt_memtrace.library_path()))
-        monkeypatch.setenv("TT_ALLOC_TRACKING_ENABLED", "1")
-    result = suite.pytester.run(*command)
-    result.assert_outcomes(passed=1)
-    assert (suite.path / "starts").read_text() == ("xx" if (how, program) == ("late", "pytest") else "x")
-    if (how, program) == ("late", "main"):
-        assert suite.tests["test_a"]["not_measured"] and result.stdout.str().count("NOT MEASURED") == 1
-    else:
-        assert suite.peak("test_a") == 100
 
 
 @pytest.mark.parametrize("options", [[], ["-n", "1"]], ids=["alone", "xdist"])

@@ -5,19 +5,22 @@ from __future__ import annotations
 import ctypes
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 TEST = b"PYTEST_CURRENT_TEST"
+#: ``std::runtime_error(std::string const&)``, with which the runtime's errors are made.
+ERROR = "_ZNSt13runtime_errorC1ERKNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEE"
 
 # A library in the global scope, where a preloaded one is, is found through the executable.
 _process = ctypes.CDLL(None)
 #: The recorder, if it was loaded from here: what is bound to the C library by then it does not see. Keeps the GIL, which
 #: is what guards the environment in Python.
 _late: ctypes.PyDLL | None = None
+_real_exit = os._exit
 IS_LOADED = False
 
 
@@ -41,11 +44,18 @@ def _bind() -> None:
 _bind()
 
 
+def is_cxx_global() -> bool:
+    """Whether the executable or a preloaded library brought the C++ library along: what is loaded from here comes after it
+    in the global scope, and is not asked for its functions.
+    """
+    return hasattr(_process, ERROR)
+
+
 def load(library: Path) -> None:
     """Load the recorder into this process. Of a runtime that is loaded afterwards it sees what a preloaded one does.
 
-    A library that the runtime brings along looks in the global scope first. How the process ends, if by ``os._exit``,
-    is not seen; nor is which test runs, see :func:`run_test`.
+    A library that the runtime brings along looks in the global scope first. Python was bound to the C library before:
+    see :func:`run_test`, and ``os._exit`` becomes ours.
 
     Raises ``OSError`` if it cannot be loaded.
     """
@@ -54,6 +64,14 @@ def load(library: Path) -> None:
     _late.setenv.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int]
     _late.unsetenv.argtypes = [ctypes.c_char_p]
     _bind()
+    os._exit = _exit
+
+
+def _exit(status: int) -> NoReturn:
+    """``os._exit``, with which forked children end: the recording is finished first."""
+    if _late is not None:
+        _late._exit(ctypes.c_int(status))
+    _real_exit(status)
 
 
 def run_test(nodeid: str | None) -> None:

@@ -13,28 +13,46 @@ from .. import _native, _tool
 if TYPE_CHECKING:
     import pytest
 
-# Says that this has been done. Not of the recorder's own names, which would complain about it.
+# The process that was started again, which keeps its number. Not of the recorder's own names, which would complain about it.
 GUARD = "_TT_MEMTRACE_PYTEST"
 #: The library that holds the runtime, from ttnn 0.62 on and before.
 RUNTIMES = (b"/libtt_metal.so", b"/_ttnncpp.so")
-NOT_MEASURED = (
-    "tt-memtrace: device memory was NOT MEASURED: the recorder is not in this process; "
-    "start it as: tt-memtrace run -- pytest --tt-memtrace ..."
-)
+#: Why the recorder is not in this process, as far as it is known.
+problem = "the recorder is not in this process"
 
 
 def arrange(config: pytest.Config) -> None:
     """Put the recorder into this process and into those that it starts, if it is not there.
 
     Where that is too late, this very command is started again under the recorder, once: a plugin that came earlier has
-    loaded the runtime, or every test ends its process in a way that only a preloaded recorder sees. If that cannot be
-    done the session says so and does not measure.
+    loaded the runtime, or another library would be asked before the recorder is. If that cannot be done the session says
+    so and does not measure.
     """
-    if _native.IS_LOADED or os.environ.get(GUARD):
+    global problem
+    if _native.IS_LOADED:
         return
     library = _tool.library_path()
-    if not library.is_file():
+    if os.environ.get(GUARD) == str(os.getpid()):
+        problem = f"{library} cannot be preloaded"
         return
+    can_restart = _is_own_process(config)
+    try:
+        environment = _environment(config, library)
+        if not _is_runtime_loaded() and not (can_restart and _native.is_cxx_global()):
+            _load(library, environment)
+            return
+    except OSError as error:
+        can_restart = can_restart and "static TLS" in str(error)
+        problem = str(error)
+    if can_restart:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        environment[GUARD] = str(os.getpid())
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **environment})
+
+
+def _environment(config: pytest.Config, library: Path) -> dict[str, str]:
+    """What the recorder finds in this process and in those that it starts."""
     preloaded = [path for path in os.environ.get("LD_PRELOAD", "").split(":") if path]
     environment = {
         "LD_PRELOAD": ":".join([_without_spaces(str(library)), *preloaded]),
@@ -45,18 +63,11 @@ def arrange(config: pytest.Config) -> None:
     if output or not os.environ.get("TT_MEMTRACE_OUTPUT"):
         output = output or f"tt-memtrace-pytest.{time.strftime('%Y%m%d-%H%M%S')}"
         environment["TT_MEMTRACE_OUTPUT"] = os.path.abspath(output) + "/"
-    can_restart = _is_own_process(config)
-    is_better = can_restart and getattr(config.known_args_namespace, "forked", False)
-    if not is_better and not _is_runtime_loaded() and _load(library, environment):
-        return
-    if can_restart:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **environment, GUARD: "1"})
+    return environment
 
 
-def _load(library: Path, environment: dict[str, str]) -> bool:
-    """Whether it is loaded. Only if it is, this process has another environment."""
+def _load(library: Path, environment: dict[str, str]) -> None:
+    """Raises ``OSError`` if it cannot be loaded. Then this process has the environment that it had."""
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     try:
@@ -67,8 +78,7 @@ def _load(library: Path, environment: dict[str, str]) -> bool:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-        return False
-    return True
+        raise
 
 
 def _is_runtime_loaded() -> bool:
@@ -100,3 +110,11 @@ def _without_spaces(library: str) -> str:
     os.symlink(library, temporary)
     os.replace(temporary, link)
     return link
+
+
+def why_not_measured() -> str:
+    """A line for people, where the recorder does not record."""
+    why = f"{problem}; start it as: tt-memtrace run -- pytest --tt-memtrace ..."
+    if _native.IS_LOADED:
+        why = "the recorder is switched off, or has said what it cannot do"
+    return f"tt-memtrace: device memory was NOT MEASURED: {why}"

@@ -316,7 +316,7 @@ class Session:
         if self.is_worker:
             return
         if not _native.is_enabled():
-            terminalreporter.write_line(preload.NOT_MEASURED)
+            terminalreporter.write_line(preload.why_not_measured())
             return
         is_hidden = self.config.option.tt_memtrace_hide_summary
         figures = [attempts[-1] for attempts in self.results.values()]
