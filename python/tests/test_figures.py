@@ -185,6 +185,30 @@ def test_ids_of_any_length_and_script_have_figures(suite, name):
     assert (test["not_measured"], test["left"][0]["bytes"]) == (None, 100)
 
 
+def test_names_that_no_mark_can_have_change_nothing(suite):
+    """As plugins give them that make tests of data."""
+    names = ["a\0b", "not UTF-8 \udc80", "two\nlines", "a:begin", "fixture a (session) 1"]
+    suite.write(
+        f"""
+class Item(pytest.Item):
+    def runtest(self):
+        free(allocate(100))
+class Data(pytest.File):
+    def collect(self):
+        return [Item.from_parent(self, name=name) for name in {names!r}]
+def pytest_collect_file(parent, file_path):
+    return Data.from_parent(parent, path=file_path) if file_path.suffix == ".data" else None
+""",
+        name="conftest",
+    )
+    (suite.path / "any.data").touch()
+    # Of the output, pytester could not read the name that is not UTF-8.
+    result = suite.run("any.data", "--tt-memtrace-hide-summary")
+    assert result.parseoutcomes() == {"passed": len(names)} and result.duration < 50, "it waited for an answer"
+    assert [test["nodeid"] for test in suite.json["tests"]] == [f"any.data::{name}" for name in names]
+    assert all(test["peaks"]["call"]["DRAM"]["bytes"] == 100 for test in suite.json["tests"])
+
+
 def test_a_test_that_is_run_again_has_the_figures_of_its_last_run(suite):
     pytest.importorskip("pytest_rerunfailures")
     suite.write(

@@ -81,7 +81,7 @@ def run_test(nodeid: str | None) -> None:
     if nodeid is None:
         _late.unsetenv(TEST)
     else:
-        _late.setenv(TEST, f"{nodeid} (setup)".replace("\0", "(null)").encode(errors="surrogateescape"), 1)
+        _late.setenv(TEST, text(f"{nodeid} (setup)".replace("\0", "(null)")), 1)
 
 
 def is_enabled() -> bool:
@@ -90,8 +90,12 @@ def is_enabled() -> bool:
 
 def mark(name: str) -> None:
     if IS_LOADED:
-        # A zero byte would end the name; lone surrogates have no UTF-8.
-        _process.tt_memtrace_mark(name.replace("\0", "\ufffd").encode(errors="replace"))
+        _process.tt_memtrace_mark(text(name))
+
+
+def text(name: str) -> bytes:
+    """As the recorder takes it: a zero byte would end it, and lone surrogates have no UTF-8."""
+    return name.replace("\0", "\ufffd").encode(errors="replace")
 
 
 def flush(timeout: float) -> bool:
@@ -106,8 +110,8 @@ def phase(name: str) -> Iterator[None]:
     if not IS_LOADED:
         yield
         return
-    text = name.encode(errors="replace")
-    _process.tt_memtrace_phase_begin(text, len(text))
+    told = text(name)
+    _process.tt_memtrace_phase_begin(told, len(told))
     try:
         yield
     finally:
@@ -123,6 +127,6 @@ def capture_path() -> str | None:
         return None
     function.argtypes = [ctypes.c_char_p, ctypes.c_uint64]
     function.restype = ctypes.c_uint64
-    text = ctypes.create_string_buffer(4096)
-    length = function(text, len(text))
-    return text.raw[:length].decode(errors="surrogateescape") if 0 < length <= len(text) else None
+    path = ctypes.create_string_buffer(4096)
+    length = function(path, len(path))
+    return path.raw[:length].decode(errors="surrogateescape") if 0 < length <= len(path) else None

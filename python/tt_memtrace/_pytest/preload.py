@@ -105,7 +105,7 @@ def _without_spaces(library: str) -> str:
     os.makedirs(folder, mode=0o700, exist_ok=True)
     if os.stat(folder).st_uid != os.getuid():
         return library
-    link = os.path.join(folder, f"lib-{hashlib.sha256(library.encode()).hexdigest()[:16]}.so")
+    link = os.path.join(folder, f"lib-{hashlib.sha256(os.fsencode(library)).hexdigest()[:16]}.so")
     temporary = f"{link}.{os.getpid()}"
     os.symlink(library, temporary)
     os.replace(temporary, link)

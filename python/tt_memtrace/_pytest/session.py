@@ -110,7 +110,7 @@ class Session:
             yield
             return
         self._n_fixtures += 1
-        name = f"fixture {fixturedef.argname} ({fixturedef.scope}) {self._n_fixtures}"
+        name = _short(f"fixture {fixturedef.argname} ({fixturedef.scope}) {self._n_fixtures}")
         self.follower.mark(f"{name}:begin")
         yield
         self.follower.mark(f"{name}:hold")
@@ -335,12 +335,13 @@ def _count(text: str | int) -> int:
 
 
 def _short(nodeid: str) -> str:
-    """A name that a mark can have."""
-    if len(nodeid.encode(errors="replace")) <= LONGEST_NAME:
-        return nodeid
-    import hashlib
+    """A name that a mark can have, and that an answer gives back."""
+    text = _native.text(nodeid)
+    if len(text) > LONGEST_NAME:
+        import hashlib
 
-    return f"{nodeid[: LONGEST_NAME // 4]}...{hashlib.sha256(nodeid.encode(errors='replace')).hexdigest()}"
+        return f"{text.decode()[: LONGEST_NAME // 4]}...{hashlib.sha256(text).hexdigest()}"
+    return text.decode()
 
 
 def _live(answer: dict[str, Any]) -> dict[tuple[int, str], tuple[int, int]]:
