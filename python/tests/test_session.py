@@ -1,6 +1,7 @@
 """A session as a whole: what asks for figures, and that nothing else changes."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 
@@ -111,3 +112,29 @@ def test_a_program_can_ask_what_is_live(suite):
         "import tt_memtrace\ndef test_a():\n    allocate(100)\n    (one,) = tt_memtrace.snapshot()['live']\n    assert one['size_bytes'] == 100\n"
     )
     suite.run().assert_outcomes(passed=1)
+
+
+def test_figures_are_written_wherever_that_is_or_the_session_does_not_start(suite):
+    suite.write(PLAIN)
+    made = suite.path / "not" / "yet" / "out.json"
+    suite.run(f"--tt-memtrace-json={made.relative_to(suite.path)}").assert_outcomes(passed=1)
+    assert json.loads(made.read_text())["tests"]
+    for wrong in ("test_it.py/out.json", "not"):
+        result = suite.run(f"--tt-memtrace-json={wrong}")
+        assert result.ret == 4 and f"--tt-memtrace-json: {wrong}" in result.stderr.str()
+
+
+def test_where_figures_cannot_be_written_any_more_the_session_ends_as_it_would(suite):
+    suite.write(
+        """
+import os
+def test_a():
+    allocate(100)
+    os.rmdir("away")
+    assert 0
+"""
+    )
+    result = suite.run("--tt-memtrace-json=away/out.json")
+    assert result.ret == 1
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*100 B*test_a", "tt-memtrace: cannot write */away/out.json: No such file or directory"])

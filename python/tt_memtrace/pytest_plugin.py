@@ -74,6 +74,10 @@ def pytest_configure(config: pytest.Config) -> None:
         session = Session(config)
         config.stash[SESSION] = session
         config.pluginmanager.register(session, "tt_memtrace_session")
+        if not session.is_worker:
+            from ._pytest.results import Results
+
+            config.pluginmanager.register(Results(config, session), "tt_memtrace_results")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

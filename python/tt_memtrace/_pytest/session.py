@@ -1,18 +1,15 @@
-"""One pytest session: marks around every test, figures from the answers, verdicts, and what is said at the end."""
+"""A process that runs tests: marks around each of them, figures from the answers, and verdicts."""
 
 from __future__ import annotations
 
 import gc
-import json
 import os
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from .. import _native, _tool
-from . import limits, preload, summary
+from . import limits, summary
 from .baseline import Baseline
 from .figures import Figures, phases
 from .follower import Follower
@@ -36,14 +33,11 @@ class Session:
         tolerance = option.tt_memtrace_tolerance or config.getini("tt_memtrace_tolerance")
         self.baseline = Baseline.read(option.tt_memtrace_baseline, tolerance)
         self.is_worker = hasattr(config, "workerinput")
-        #: With xdist the tests run in other processes, which measure; this one collects.
+        #: With xdist the tests run in other processes, which measure.
         self.is_controller = not self.is_worker and getattr(option, "dist", "no") != "no"
         self.is_measuring = not self.is_controller and _native.is_enabled()
-        #: By test; several for one that was run again.
-        self.results: dict[str, list[Figures]] = {}
-        self._since = time.time()
-        #: Tests in the order in which they were started; a set that keeps it.
-        self._started: dict[str, None] = {}
+        #: The test in which the session was stopped.
+        self.stopped: Figures | None = None
         #: What fixtures left that ended after the last test, some lines each.
         self.left_at_end: list[str] = []
         self.unjudged_at_end: list[str] = []
@@ -59,8 +53,6 @@ class Session:
         self._n_fixtures = 0
         #: Whether a test raised whose traceback, and with it local variables, may be there still.
         self._has_traceback = False
-
-    # Of the process that runs tests.
 
     @property
     def follower(self) -> Follower:
@@ -110,7 +102,7 @@ class Session:
             yield
             return
         self._n_fixtures += 1
-        name = _short(f"fixture {fixturedef.argname} ({fixturedef.scope}) {self._n_fixtures}")
+        name = short(f"fixture {fixturedef.argname} ({fixturedef.scope}) {self._n_fixtures}")
         self.follower.mark(f"{name}:begin")
         yield
         self.follower.mark(f"{name}:hold")
@@ -165,14 +157,14 @@ class Session:
 
     def _mark(self, item: pytest.Item, ending: str) -> None:
         if self.is_measuring:
-            self.follower.mark(f"{_short(item.nodeid)}:{ending}")
+            self.follower.mark(f"{short(item.nodeid)}:{ending}")
 
     def _take_answers(self, item: pytest.Item, ending: str, figures: Figures) -> bool:
         """Read all answers up to this mark. False if there are none: the test is not measured."""
         if not self.is_measuring:
-            figures.not_measured = "the recorder is not loaded"
+            figures.not_measured = "the recorder does not record"
             return False
-        name = _short(item.nodeid)
+        name = short(item.nodeid)
         if ending in self._live:
             return True
         answers = self.follower.answer(f"{name}:{ending}")
@@ -239,27 +231,6 @@ class Session:
             text = f"tt-memtrace oom says nothing: {error}"
         report.sections.append(("tt-memtrace oom", text))
 
-    # Of the process that the user looks at.
-
-    def pytest_report_header(self) -> str:
-        if self.is_worker or not _native.is_enabled():
-            return ""
-        return f"tt-memtrace: recording to {os.environ.get('TT_MEMTRACE_OUTPUT') or 'the current directory'}"
-
-    def pytest_runtest_logstart(self, nodeid: str) -> None:
-        self._started[nodeid] = None
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        told = getattr(report, "tt_memtrace", None)
-        if told is not None:
-            self.results.setdefault(report.nodeid, []).append(Figures.from_json(told))
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        if report.failed and getattr(report, "tt_memtrace_failed", False):
-            return ("failed" if report.when == "call" else "error", "M", "MEMORY PROBLEMS")
-        return None
-
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         if self.is_measuring and (self._n_fixtures or self._current is not None):
@@ -267,60 +238,21 @@ class Session:
         if self.is_worker:
             output = self.config.workeroutput  # type: ignore[attr-defined]
             output["tt_memtrace_left"], output["tt_memtrace_unjudged"] = self.left_at_end, self.unjudged_at_end
-            return
-        lost = [nodeid for nodeid in self._started if nodeid not in self.results]
-        if lost and _native.is_enabled():
-            from . import crashed
-
-            known = crashed.figures({_short(nodeid): nodeid for nodeid in lost}, self._since)
-            self.results.update({nodeid: [figures] for nodeid, figures in known.items()})
-        for nodeid in lost:
-            self.results.setdefault(nodeid, [Figures(nodeid, not_measured="its process ended before the test did")])
-        path = self.config.option.tt_memtrace_json
-        if path:
-            tests = [attempts[-1].to_json() for attempts in self.results.values()]
-            data = {
-                "schema": "tt-memtrace.pytest",
-                "version": "1.1",
-                "left_at_end": self.left_at_end,
-                "unjudged_at_end": self.unjudged_at_end,
-                "tests": tests,
-            }
-            temporary = Path(f"{path}.{os.getpid()}")
-            temporary.write_text(json.dumps(data, indent=1) + "\n")
-            temporary.replace(path)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        output = getattr(node, "workeroutput", {})
-        self.left_at_end += output.get("tt_memtrace_left", [])
-        self.unjudged_at_end += output.get("tt_memtrace_unjudged", [])
 
     def _finish(self) -> None:
         """If the session was stopped, fixtures end after the last test, and a test may not have come to its end."""
-        stopped = self._current
         self.follower.mark(END)
         answers = self.follower.answer(END) or []
         for answer in answers:
             span, _, end = answer["mark"].rpartition(":")
             if end == "release":
                 self._judge_fixture(span, answer, self.left_at_end, self.unjudged_at_end)
-        if stopped is not None:
-            for phase, of_phase in phases(answers, _short(stopped.nodeid)):
+        self.stopped = self._current
+        if self.stopped is not None:
+            for phase, of_phase in phases(answers, short(self.stopped.nodeid)):
                 if phase is not None:
-                    stopped.see(phase, of_phase)
-            stopped.not_measured = f"the session was stopped in it; up to then it had {stopped.held()}"
-            self.results[stopped.nodeid] = [stopped]
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self.is_worker:
-            return
-        if not _native.is_enabled():
-            terminalreporter.write_line(preload.why_not_measured())
-            return
-        is_hidden = self.config.option.tt_memtrace_hide_summary
-        figures = [attempts[-1] for attempts in self.results.values()]
-        summary.write(terminalreporter, figures, self.left_at_end, self.unjudged_at_end, self.top, is_hidden)
+                    self.stopped.see(phase, of_phase)
+            self.stopped.not_measured = f"the session was stopped in it; up to then it had {self.stopped.held()}"
 
 
 def _count(text: str | int) -> int:
@@ -334,7 +266,7 @@ def _count(text: str | int) -> int:
     return count
 
 
-def _short(nodeid: str) -> str:
+def short(nodeid: str) -> str:
     """A name that a mark can have, and that an answer gives back."""
     text = _native.text(nodeid)
     if len(text) > LONGEST_NAME:
