@@ -128,3 +128,22 @@ def test_c():
     assert sorted(process["all_chips"]["peak"] for process in children) == [100, 200]
     # None looks as if it had been killed, nor left its spool behind.
     assert [process["status"] for process in children] == ["exited_immediately"] * 2
+
+
+def test_another_end_of_processes_is_left_alone(suite):
+    """As coverage puts one there, to save what it has."""
+    (suite.path / "early.py").write_text(
+        "import os\ndef leave(status, real=os._exit):\n    open('left', 'w')\n    real(status)\nos._exit = leave\n"
+    )
+    suite.write(
+        """
+import os
+def test_a():
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.path.exists("left")
+"""
+    )
+    suite.run("-p", "early").assert_outcomes(passed=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import posix
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -20,7 +21,6 @@ _process = ctypes.CDLL(None)
 #: The recorder, if it was loaded from here: what is bound to the C library by then it does not see. Keeps the GIL, which
 #: is what guards the environment in Python.
 _late: ctypes.PyDLL | None = None
-_real_exit = os._exit
 IS_LOADED = False
 
 
@@ -64,14 +64,16 @@ def load(library: Path) -> None:
     _late.setenv.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_int]
     _late.unsetenv.argtypes = [ctypes.c_char_p]
     _bind()
-    os._exit = _exit
+    # Unless somebody else has something to do before the end, too: ours would not come back to theirs.
+    if os._exit is posix._exit:
+        os._exit = _exit
 
 
 def _exit(status: int) -> NoReturn:
     """``os._exit``, with which forked children end: the recording is finished first."""
     if _late is not None:
         _late._exit(ctypes.c_int(status))
-    _real_exit(status)
+    posix._exit(status)
 
 
 def run_test(nodeid: str | None) -> None:
