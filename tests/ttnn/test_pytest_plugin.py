@@ -3,12 +3,13 @@
 Needs the wheel of this package in the environment named by WHEEL_PYTHON; scripts/wheel-test makes one.
 """
 
+import ctypes.util
 import json
 import os
 from pathlib import Path
 
 import pytest
-from test_tracker import on_board
+from test_tracker import captures, lines, on_board
 
 HERE = Path(__file__).parent
 PYTHON = os.environ.get("WHEEL_PYTHON")
@@ -62,11 +63,15 @@ def test_a_suite_that_leaks_and_fails_has_the_figures_that_ttnn_gives(tmp_path, 
     assert {name for name, n in left.items() if n} == {"test_leaks", "test_fails_over_live_tensors"}
 
 
-def test_a_clash_is_explained_and_both_tests_are_named(tmp_path):
+# The C++ library, too, has a function that the recorder has to be asked for first.
+@pytest.mark.parametrize("preloaded", ["", ctypes.util.find_library("stdc++")], ids=["alone", "C++ preloaded"])
+def test_a_clash_is_explained_and_both_tests_are_named(tmp_path, preloaded):
     gallery = HERE.parents[1] / "docs" / "gallery" / "test_leak.py"
-    command = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "--tt-memtrace", gallery]
-    result = on_board(command, tmp_path, "N150")
+    command = [PYTHON, "-m", "pytest", "-p", "no:cacheprovider", "--tt-memtrace", "--tt-memtrace-output=captures", gallery]
+    result = on_board(command, tmp_path, "N150", LD_PRELOAD=preloaded)
     assert result.returncode == 1, result.stderr
+    (failure,) = [line for line in lines(*captures(tmp_path)) if line["kind"] == "failure"]
+    assert "clash with L1 buffers" in failure["message"]
     explained = result.stdout.partition("tt-memtrace oom")[2]
     assert "clash with L1 buffers" in explained
     assert "test_add would have fitted without the 41 buffers that test_leak.py::test_cache_fills left" in explained
@@ -97,8 +102,8 @@ def test_needs_room(mesh, model):
     result = on_board(command, tmp_path, "N150")
     assert result.returncode == 1, result.stderr
     explained = result.stdout.partition("tt-memtrace oom")[2]
-    lines = [line.removeprefix("  1 buffer, ") for line in explained.splitlines() if line.startswith("  1 buffer, ")]
-    assert lines == [
+    told = [line.removeprefix("  1 buffer, ") for line in explained.splitlines() if line.startswith("  1 buffer, ")]
+    assert told == [
         "512.00 KiB in each bank: fixture model, set up for test_room.py::test_leaks",
         "256.00 KiB in each bank: test_room.py::test_leaks",
     ]

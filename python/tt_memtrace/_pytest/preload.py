@@ -38,7 +38,9 @@ def arrange(config: pytest.Config) -> None:
     can_restart = _is_own_process(config)
     try:
         environment = _environment(config, library)
-        if not _is_runtime_loaded() and not (can_restart and _native.is_cxx_global()):
+        if _is_runtime_loaded():
+            problem = "the runtime was loaded before the recorder"
+        elif not (can_restart and _native.is_cxx_global()):
             _load(library, environment)
             return
     except OSError as error:
