@@ -1,6 +1,7 @@
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,9 @@ class Suite:
         # Where they are set, pytest's summary has whole messages.
         for name in ("CI", "BUILD_NUMBER"):
             monkeypatch.delenv(name, raising=False)
+        # A shell's background job ignores it, and so does what it starts: tests of Ctrl-C would wait for ever.
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         shutil.copy(HERE / "device.py", self.path)
         self.made = {}
 
