@@ -1,4 +1,5 @@
-"""Sixty tests as a user has them: each opens its device, and runs the layers of a small network two hundred times, which is 2,000 operations."""
+"""Sixty tests that only call operations: each opens its device, and runs the layers of a small network two hundred
+times, which is 2,000 operations."""
 
 import pytest
 import ttnn

@@ -39,6 +39,8 @@ def measure(python, options):
 def main(python, n_rounds, wanted=""):
     names = list(RUNS)
     rounds = {suite: [] for suite in SUITES if wanted in suite}
+    if not rounds:
+        sys.exit(f"pytest_overhead.py: no suite has {wanted!r} in its name: {'; '.join(SUITES)}")
     for n in range(n_rounds):
         order = names[n % 3 :] + names[: n % 3]
         for suite, measured in rounds.items():

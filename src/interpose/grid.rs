@@ -25,7 +25,7 @@ type ShardSpec = [usize; 16];
 const DATA: usize = 0x10;
 const GRID: usize = 0x50;
 
-/// The numbers of the grids that were seen last, each below so many bits of the grid's hash.
+/// The grids that were seen last: the number in the low bits, and the grid's hash in the others.
 static KNOWN: [AtomicU64; 64] = [const { AtomicU64::new(0) }; 64];
 const NUMBER_BITS: u32 = 20;
 const NUMBER: u64 = (1 << NUMBER_BITS) - 1;

@@ -526,6 +526,16 @@ fn a_test_that_would_have_fitted_without_what_an_earlier_one_left_is_told_so() {
 }
 
 #[test]
+fn of_those_who_left_something_as_many_are_listed_as_rows_are_wanted() {
+    let bench = Bench::new();
+    bench.write("run.jsonl", in_tests(&[(15, HELD_A), (16, A), (21, ME)]));
+    let shown = bench.run(["oom", "-n", "1", "--failure", "3", "run.jsonl"]).stdout;
+    let expected =
+        "\n  1 buffer, 1.37 KiB in each bank: fixture held, set up for x.py::test_a\n... and 1 holder more\n";
+    assert!(shown.contains(expected), "{shown}");
+}
+
+#[test]
 fn a_run_that_went_on_says_it_too() {
     let lines: Vec<String> = in_tests(&[(2, A), (7, ME)]).lines().skip(1).map(str::to_owned).collect();
     let end = lines.iter().position(|line| line.contains("\"n\":9,")).unwrap();

@@ -79,7 +79,7 @@ impl Contexts {
 
     /// The pytest fixture that was being set up: the function that pytest's own caller of fixtures had called.
     ///
-    /// In pytest 7 to 9 that caller is `call_fixture_func` of `_pytest/fixtures.py`.
+    /// That caller is `call_fixture_func` of `_pytest/fixtures.py` (seen in pytest 7.2 and 9.2).
     pub fn fixture(&self, id: ContextId) -> Option<&str> {
         let mut called = None;
         for site in self.frames(id) {

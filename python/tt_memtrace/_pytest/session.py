@@ -68,8 +68,7 @@ class Session:
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None, Any, None]:
         self._current, self._live, self._is_called = Figures(item.nodeid), {}, False
-        if self.is_measuring:
-            _native.run_test(item.nodeid)
+        _native.run_test(item.nodeid)
         self._mark(item, "begin")
         yield
         self._mark(item, "setup")
@@ -92,8 +91,7 @@ class Session:
         if has_garbage:
             gc.collect()
         self._mark(item, "end")
-        if self.is_measuring:
-            _native.run_test(None)
+        _native.run_test(None)
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, None]:

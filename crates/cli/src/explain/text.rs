@@ -102,7 +102,7 @@ impl Page<'_> {
         for line in earlier.lines().take(n_shown) {
             writeln!(out, "  {line}")?;
         }
-        more(n - n_shown, "test", out)
+        more(n - n_shown, "holder", out)
     }
 
     fn figures(
